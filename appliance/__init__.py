@@ -1,0 +1,1 @@
+"""The worn unit: camera, ring, recorder, spool and offload, led by one table of states."""

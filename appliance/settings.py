@@ -1,0 +1,100 @@
+"""A unit's own settings and the files of its enrolment, as one folder holds them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from evidence.certificates import Authority, load_certificate
+from evidence.errors import EnvironmentalError
+from evidence.identifiers import UnitId
+from evidence.policy import SignedPolicy, open_signed, read_signed
+from evidence.signature import Signer
+from evidence.strict import read_toml
+
+
+class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """unit.toml: what differs between units and boards but is no policy."""
+
+    unit_id: UnitId
+    dock_url: Annotated[str, msgspec.Meta(pattern=r"^https://[^/]+$")]
+    video_width: Annotated[int, msgspec.Meta(ge=160, le=3840, multiple_of=2)] = 1280
+    video_height: Annotated[int, msgspec.Meta(ge=120, le=2160, multiple_of=2)] = 720
+    video_bits_per_second: Annotated[int, msgspec.Meta(ge=200_000, le=50_000_000)] = 8_000_000
+    frames_per_second: Annotated[int, msgspec.Meta(ge=5, le=60)] = 30
+    screen_width: Annotated[int, msgspec.Meta(ge=160, le=1920)] = 800
+    screen_height: Annotated[int, msgspec.Meta(ge=120, le=1200)] = 480
+    storage_reserve_minutes: Annotated[int, msgspec.Meta(ge=0, le=600)] = 30
+
+
+class NotEnrolledError(EnvironmentalError):
+    """A file of the enrolment is missing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is missing: enrol this unit with 'mirrorcam-provision unit enrol' first.")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class UnitFolder:
+    """The files of one unit: what enrolment put there, and `data/`, the only place that recordings are written to."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Unit settings, TOML."""
+        return self.path / "unit.toml"
+
+    @property
+    def key_file(self) -> Path:
+        """The unit's Ed25519 private key, PKCS #8 PEM, mode 0600, made in place."""
+        return self.path / "unit.key"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The unit's certificate, PEM."""
+        return self.path / "unit.crt"
+
+    @property
+    def authority_file(self) -> Path:
+        """The authority's certificate, PEM: the only root that the unit trusts."""
+        return self.path / "authority.crt"
+
+    @property
+    def policy_file(self) -> Path:
+        """The signed policy's TOML bytes; beside it `.sig` and `.crt` of its signer."""
+        return self.path / "policy.toml"
+
+    @property
+    def data(self) -> Path:
+        """The spool's folder (on a device: the data partition)."""
+        return self.path / "data"
+
+    def settings(self) -> UnitSettings:
+        """Read unit.toml; raises NotEnrolledError or SchemaError."""
+        return read_toml(self._read(self.settings_file), UnitSettings, "file unit.toml")
+
+    def signer(self) -> Signer:
+        """Return the key that signs manifests; raises SigningKeyError."""
+        return Signer.load(self.key_file, self.certificate_file)
+
+    def authority(self) -> Authority:
+        """Return the authority this unit was enrolled by; raises CertificateFileError."""
+        return Authority(load_certificate(self.authority_file))
+
+    def policy(self, at: datetime) -> SignedPolicy:
+        """Return the policy in force if its signature is good; raises as `open_signed` does, or NotEnrolledError."""
+        try:
+            document = read_signed(self.policy_file)
+        except FileNotFoundError as error:
+            raise NotEnrolledError(Path(error.filename)) from error
+        return open_signed(document, self.authority(), at)
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise NotEnrolledError(path) from error

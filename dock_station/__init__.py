@@ -1,0 +1,1 @@
+"""The dock: intake, vault, catalogue, retention and custody, and the pages on top."""

@@ -1,0 +1,72 @@
+"""The docking protocol's names and messages: where the unit calls, what it says, and what the dock answers.
+
+Clips travel by tus 1.0 (core, creation, checksum, expiration); the rest is JSON over the same mutually
+authenticated TLS 1.3 connection. docs/formats.md has it byte-exact.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from evidence.identifiers import DockId, UnitId
+from evidence.manifest import Count, Pseudonym
+from evidence.receipt import CustodyHead
+from evidence.strict import Utc
+
+GREETING_PATH = "/unit/v1/greeting"  # POST Greeting → Signed Welcome
+UPLOADS_PATH = "/unit/v1/clips"  # tus creation; uploads live at <UPLOADS_PATH>/<upload id>
+SEAL_PATH = "/unit/v1/clips/{clip_id}/seal"  # POST SealRequest → Signed Receipt
+
+TUS_VERSION = "1.0.0"
+TUS_EXTENSIONS = ("creation", "checksum", "expiration", "termination")
+TUS_CHECKSUMS = ("sha256", "sha1")  # tus asks every server for sha1; ours is sha256
+CLIP_ID_METADATA = "clip_id"  # the Upload-Metadata key that says which clip an upload is
+
+
+class SeenHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The newest custody head that a unit has seen from a dock."""
+
+    dock_id: DockId
+    head: CustodyHead
+
+
+class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a unit says of itself at docking; `None` stands for what its board cannot measure."""
+
+    schema: Literal["mirrorcam/greeting/1"] = "mirrorcam/greeting/1"
+    unit_id: UnitId
+    software: Annotated[str, msgspec.Meta(max_length=64)]
+    sent_at: Utc
+    clips_waiting: Count
+    storage_free_bytes: Count
+    storage_total_bytes: Count
+    battery_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] | None
+    temperature_celsius: float | None
+    seen_heads: tuple[SeenHead, ...]
+
+
+class Welcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The dock's signed answer: the time, who wears the unit now, and the policy (a Signed document) in force."""
+
+    schema: Literal["mirrorcam/welcome/1"] = "mirrorcam/welcome/1"
+    dock_id: DockId
+    unit_id: UnitId
+    time: Utc
+    wearer: Pseudonym | None
+    policy: bytes
+    policy_signature: bytes
+    policy_certificate: bytes
+
+
+class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The manifest's bytes as they are, and the unit's signature over them: what closes an upload."""
+
+    manifest: bytes
+    signature: bytes
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Any answer that is not a success: a stable code for programs, one sentence for people."""
+
+    code: str
+    message: str

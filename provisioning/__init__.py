@@ -1,0 +1,1 @@
+"""What IT does before the first clip: the authority, the dock, the units and the policies."""
