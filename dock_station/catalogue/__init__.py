@@ -1,0 +1,1 @@
+"""The catalogue: the database that knows every clip, and all the SQL there is in the dock."""

@@ -1,0 +1,1 @@
+"""The catalogue's history, one step per change of its tables."""

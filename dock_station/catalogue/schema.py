@@ -1,0 +1,56 @@
+"""The catalogue's schema: bringing its tables up to this software's version, and refusing to work on another one."""
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from dock_station.catalogue.database import Catalogue
+from dock_station.catalogue.tables import metadata
+from evidence.errors import EnvironmentalError
+
+
+class SchemaOutdatedError(EnvironmentalError):
+    """The catalogue has other tables than this software's version wants."""
+
+    def __init__(self, found: str | None, wanted: str | None) -> None:
+        state = f"has version {found}" if found else "is empty"
+        super().__init__(f"The catalogue {state}, version {wanted} is wanted: run 'mirrorcam-dock migrate' first.")
+
+
+def migrate(catalogue: Catalogue, revision: str = "head") -> None:
+    """Bring the tables up to `revision`, all steps or none."""
+    with catalogue.writing() as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def go_back(catalogue: Catalogue, revision: str) -> None:
+    """Take the tables back to an earlier `revision` ("base": nothing at all); what newer columns held is lost."""
+    with catalogue.writing() as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def require_current(catalogue: Catalogue) -> None:
+    """Raise SchemaOutdatedError unless the tables are those of this software's version."""
+    with catalogue.reading() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        wanted = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    if found != wanted:
+        raise SchemaOutdatedError(found, wanted)
+
+
+def differences(catalogue: Catalogue) -> list[str]:
+    """Say in what the database's tables differ from the model; empty where they do not."""
+    with catalogue.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "dock_station.catalogue:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
