@@ -96,9 +96,7 @@ class UnsupportedVersionError(HeaderError):
 
     def __init__(self, version: str) -> None:
         self.version = version
-        super().__init__(
-            f"This age file has version {version}, and only v1 is understood here: seal it again as v1."
-        )
+        super().__init__(f"This age file has version {version}, and only v1 is understood here: seal it again as v1.")
 
 
 class HeaderTooLongError(HeaderError):

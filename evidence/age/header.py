@@ -127,8 +127,8 @@ class Header:
         """Read a whole header and nothing after it. Raises HeaderError."""
         if len(raw) > MAX_HEADER_SIZE:
             raise HeaderTooLongError(MAX_HEADER_SIZE)
+        _check_version(raw)
         lines = raw.split(b"\n")
-        _check_version(lines[0])
         if lines.pop():
             raise HeaderCutError
         stanzas: list[Stanza] = []
@@ -170,18 +170,17 @@ def read_header(file: io.BufferedIOBase) -> Header:
 
     Reads at most MAX_HEADER_SIZE bytes. Raises HeaderError.
     """
-    raw = b""
-    while True:
-        line = file.readline(MAX_HEADER_SIZE - len(raw))
-        raw += line
-        if line.startswith(_MAC_MARK) and line.endswith(b"\n"):
-            return Header.parse(raw)
-        if not raw.startswith(_VERSION_LINE + b"\n"):
-            _check_version(raw.partition(b"\n")[0])
+    raw = bytearray(file.readline(MAX_HEADER_SIZE))
+    _check_version(raw)
+    line = b"\n"
+    while not line.startswith(_MAC_MARK):
         if len(raw) >= MAX_HEADER_SIZE:
             raise HeaderTooLongError(MAX_HEADER_SIZE)
-        if not line.endswith(b"\n"):
+        line = file.readline(MAX_HEADER_SIZE - len(raw))
+        if not line:
             raise HeaderCutError
+        raw += line
+    return Header.parse(bytes(raw))
 
 
 def encode_base64(data: bytes) -> str:
@@ -214,7 +213,10 @@ def _header_mac(file_key: FileKey, authenticated: bytes) -> bytes:
     return hmac.digest(file_key.derive(salt=b"", info=b"header"), authenticated, "sha256")
 
 
-def _check_version(line: bytes) -> None:
+def _check_version(raw: bytes | bytearray) -> None:
+    line, end_of_line, _ = raw.partition(b"\n")
+    if not end_of_line and line and _VERSION_LINE.startswith(line):
+        raise HeaderCutError
     if line == _VERSION_LINE:
         return
     if found := _ANY_VERSION_LINE.fullmatch(line):
