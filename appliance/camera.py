@@ -36,7 +36,11 @@ class Packet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The newest picture, scaled for the screen, not mirrored: 32-bit pixels 0x00RRGGBB, shape (height, width)."""
+    """The newest picture, fitted to the screen's size, not mirrored.
+
+    `pixels` has the shape (height, width) and 32 bits for each: 0x??RRGGBB, where the highest byte says nothing. Its
+    rows need not be contiguous.
+    """
 
     pixels: npt.NDArray[np.uint32]
     time_us: int
@@ -84,7 +88,7 @@ class Camera(Protocol):
         """Ask that the next picture be a key frame."""
 
     def newest_frame(self) -> Frame | None:
-        """Return the newest picture for the screen, None before the first."""
+        """Return the newest picture for the screen; None before the first, and while `show_frames` said no."""
 
     def show_frames(self, wanted: bool) -> None:  # noqa: FBT001 – the one thing this says is yes or no
         """Say whether anyone looks at the screen: in the dark no frame is scaled for it."""

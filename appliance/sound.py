@@ -1,0 +1,93 @@
+"""Sound as a clip holds it: AAC or Opus without a break, on the camera's time base."""
+
+from typing import Literal, cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.fifo import AudioFifo
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.codec.context import Flags
+
+from appliance.camera import AudioTrack, Kind, Packet
+
+SoundCodec = Literal["aac", "opus"]
+
+# Opus works at this rate whatever it is given, and every AAC player knows it.
+SAMPLE_RATE = 48_000
+_ENCODERS = {"aac": "aac", "opus": "libopus"}
+_BITS_PER_SECOND_PER_CHANNEL = {"aac": 64_000, "opus": 40_000}
+_LAYOUTS = {1: "mono", 2: "stereo"}
+# Sound that is 45 ms early is noticed (ITU-R BT.1359-1); what a device's clock drifts is put right before that.
+_TOLERATED_DRIFT_US = 40_000
+
+
+class SoundEncoder:
+    """Encodes frames of sound, in the order of their time, without a hole.
+
+    Players do not agree on what a hole in the sound's time stamps means, so there is none: where sound is missing there
+    is silence, and where a device's clock runs fast a frame is left out. The sound thus stays within 40 ms of the
+    pictures for as long as a clip may be.
+    """
+
+    def __init__(self, codec: SoundCodec, *, channels: Literal[1, 2]) -> None:
+        self._codec = cast(AudioCodecContext, av.CodecContext.create(_ENCODERS[codec], "w"))
+        self._codec.sample_rate = SAMPLE_RATE
+        self._codec.layout = _LAYOUTS[channels]
+        self._codec.format = "fltp" if codec == "aac" else "flt"
+        self._codec.bit_rate = _BITS_PER_SECOND_PER_CHANNEL[codec] * channels
+        # Without this flag the AAC encoder gives no AudioSpecificConfig.
+        self._codec.flags |= Flags.global_header
+        self._codec.open()
+        self._resampler = AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
+        self._fifo = AudioFifo()
+        self._start_us: int | None = None
+        self._samples_in = 0
+        self._samples_out = 0
+        self._sequence = 0
+        self.track = AudioTrack(codec, SAMPLE_RATE, channels, bytes(self._codec.extradata or b""))
+
+    def encode(self, sound: AudioFrame, *, time_us: int) -> list[Packet]:
+        """Encode `sound`, whose first sample was captured at `time_us`; raises av.FFmpegError."""
+        if self._start_us is None:
+            self._start_us = time_us
+        early_us = time_us - self._time_at(self._samples_in)
+        if early_us < -_TOLERATED_DRIFT_US:
+            return []
+        if early_us > _TOLERATED_DRIFT_US:
+            self._write(self._silence(early_us * SAMPLE_RATE // 1_000_000))
+        for resampled in self._resampler.resample(sound):
+            self._write(resampled)
+        return self._encode_whole_frames()
+
+    def _write(self, sound: AudioFrame) -> None:
+        # Without a time stamp of its own a frame follows the one before it.
+        sound.pts = None
+        self._fifo.write(sound)
+        self._samples_in += sound.samples
+
+    def _silence(self, samples: int) -> AudioFrame:
+        silence = AudioFrame(self._codec.format.name, self._codec.layout.name, samples)
+        silence.sample_rate = SAMPLE_RATE
+        for plane in silence.planes:
+            plane.update(bytes(plane.buffer_size))
+        return silence
+
+    def _encode_whole_frames(self) -> list[Packet]:
+        packets = []
+        while (frame := self._fifo.read(self._codec.frame_size)) is not None:
+            frame.pts = self._samples_out
+            self._samples_out += frame.samples
+            packets += [self._packet(encoded) for encoded in self._codec.encode(frame)]
+        return packets
+
+    def _packet(self, encoded: "av.Packet[av.AudioStream]") -> Packet:
+        duration_us = self._codec.frame_size * 1_000_000 // SAMPLE_RATE
+        packet = Packet(
+            Kind.AUDIO, bytearray(encoded), True, self._time_at(encoded.pts or 0), duration_us, self._sequence
+        )
+        self._sequence += 1
+        return packet
+
+    def _time_at(self, samples: int) -> int:
+        return (self._start_us or 0) + samples * 1_000_000 // SAMPLE_RATE
