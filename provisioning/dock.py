@@ -1,0 +1,177 @@
+"""Setting up a dock: its keys, its certificates, and what it must know of the authority."""
+
+import ipaddress
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from dock_station.settings import DockFolder, DockSettings
+from evidence.certificates import Holder, Role, load_certificate
+from evidence.errors import MirrorcamError
+from evidence.strict import read_toml
+from provisioning.authority import AuthorityFolder
+from provisioning.issuing import pem
+from provisioning.keys import load_key, make_server_key, make_signing_key
+from provisioning.placing import PRIVATE_FILE, SetUp, WouldOverwriteError, exclusively
+from provisioning.policies import publish_policy
+
+# RFC 1123 §2.1: labels of letters, digits and inner hyphens; 253 characters in all.
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+class HostNameError(MirrorcamError):
+    """A host that a dock should answer for is neither a name nor an address."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"'{host}' is no host name and no IP address: give it as in 'dock.example' or 'fd6d::1'.")
+
+
+class NotADockError(MirrorcamError):
+    """A folder is not a dock's."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is no dock's folder: set one up with 'mirrorcam-provision dock create' first.")
+
+
+class DockTakenError(MirrorcamError):
+    """The authority knows another dock by this id."""
+
+    def __init__(self, dock_id: str) -> None:
+        super().__init__(
+            f"This authority has issued a certificate to another dock '{dock_id}': choose another id, or name that "
+            "dock's own folder."
+        )
+
+
+@dataclass(frozen=True)
+class DockPlan:
+    """What IT decides about a dock; None leaves a setting to its default, or to what dock.toml says already."""
+
+    dock_id: str
+    host_names: tuple[str, ...]
+    pages_port: int | None = None
+    bays_port: int | None = None
+    address: str | None = None
+
+    def stated(self) -> dict[str, object]:
+        """Return the settings that the plan states, by their names in dock.toml."""
+        settings = {
+            "dock_id": self.dock_id,
+            "host_names": list(self.host_names),
+            "pages_address": self.address,
+            "pages_port": self.pages_port,
+            "bays_address": self.address,
+            "bays_port": self.bays_port,
+        }
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime) -> SetUp:
+    """Make what is missing of a dock's set-up; its keys are made here and stay here.
+
+    Raises HostNameError, DockTakenError, WouldOverwriteError, NoAuthorityError, NoPolicyError or SchemaError.
+    """
+    for host in plan.host_names:
+        _check_host(host)
+    setup = SetUp()
+    setup.folder(folder.path)
+    with exclusively(authority.path):
+        _make_settings(setup, folder, plan)
+        _make_secrets(setup, folder)
+        _make_certificates(setup, folder, authority, plan, at)
+        setup.file(folder.authority_file, pem(authority.certificate()), "certificate of the authority")
+        _copy_keyslots(setup, folder, authority)
+    setup.steps += update_dock(folder, authority, at).steps
+    return setup
+
+
+def update_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) -> SetUp:
+    """Bring a dock the authority's newest policy and list of revoked certificates; raises NotADockError."""
+    if not folder.tls_key_file.exists():
+        raise NotADockError(folder.path)
+    setup = SetUp()
+    setup.replacement(folder.revocations_file, authority.revocations_file.read_bytes(), "list of revoked certificates")
+    setup.steps += publish_policy(authority, folder.policy_file, at).steps
+    return setup
+
+
+def renew_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) -> SetUp:
+    """Give a dock a new TLS certificate for the key that it has; raises NotADockError."""
+    if not folder.tls_key_file.exists():
+        raise NotADockError(folder.path)
+    settings = folder.settings()
+    public_key = load_key(folder.tls_key_file).public_key()
+    setup = SetUp()
+    with exclusively(authority.path):
+        holder = Holder(Role.DOCK, settings.dock_id)
+        certificate = pem(authority.issuer().issue(holder, public_key, at, settings.host_names))
+        setup.replacement(authority.docks / f"{settings.dock_id}.tls.crt", certificate, "the authority's copy of it")
+        setup.replacement(folder.tls_certificate_file, certificate, "new TLS certificate")
+    return setup
+
+
+def _make_settings(setup: SetUp, folder: DockFolder, plan: DockPlan) -> None:
+    stated = plan.stated()
+    if folder.settings_file.exists():
+        known = folder.settings()
+        for name, value in stated.items():
+            there = getattr(known, name)
+            if (list(there) if isinstance(there, tuple) else there) != value:
+                raise WouldOverwriteError(folder.settings_file, f"its {name} is {json.dumps(there)}")
+        setup.found(folder.settings_file, "settings of the dock")
+        return
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in stated.items()]
+    content = "".join(lines).encode()
+    read_toml(content, DockSettings, "file dock.toml")
+    setup.file(folder.settings_file, content, "settings of the dock")
+
+
+def _make_secrets(setup: SetUp, folder: DockFolder) -> None:
+    setup.secret(folder.tls_key_file, make_server_key, "key of the TLS server")
+    setup.secret(folder.signer_key_file, make_signing_key, "key that signs receipts")
+    setup.secret(folder.session_key_file, lambda: secrets.token_hex(32).encode(), "key that signs page sessions")
+
+
+def _make_certificates(
+    setup: SetUp, folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime
+) -> None:
+    wanted = (
+        (Role.DOCK, folder.tls_key_file, folder.tls_certificate_file, "tls", plan.host_names),
+        (Role.DOCK_SIGNER, folder.signer_key_file, folder.signer_certificate_file, "signer", ()),
+    )
+    for role, key_file, certificate_file, kind, host_names in wanted:
+        register = authority.docks / f"{plan.dock_id}.{kind}.crt"
+        if not register.exists():
+            holder = Holder(role, plan.dock_id)
+            certificate = authority.issuer().issue(holder, load_key(key_file).public_key(), at, host_names)
+            setup.file(register, pem(certificate), f"the authority's copy of the {role.value} certificate")
+        if _is_for_another_key(load_certificate(register), key_file):
+            raise DockTakenError(plan.dock_id)
+        setup.file(certificate_file, register.read_bytes(), f"certificate of the {role.value}")
+
+
+def _is_for_another_key(certificate: x509.Certificate, key_file: Path) -> bool:
+    return certificate.public_key() != load_key(key_file).public_key()
+
+
+def _copy_keyslots(setup: SetUp, folder: DockFolder, authority: AuthorityFolder) -> None:
+    setup.folder(folder.keyslots)
+    for keyslot in sorted(authority.keyslots.glob("*.age")):
+        copy = folder.keyslots / keyslot.name
+        if copy.exists():  # the reviewer may have changed the passphrase at the dock since
+            setup.found(copy, f"keyslot of {keyslot.stem}")
+        else:
+            setup.file(copy, keyslot.read_bytes(), f"keyslot of {keyslot.stem}", mode=PRIVATE_FILE)
+
+
+def _check_host(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(host):
+            raise HostNameError(host) from None

@@ -1,0 +1,117 @@
+"""Policies: the profiles that are shipped, the signature that puts one in force, and the way to the docks."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+
+from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.policy import SignedPolicy, decode, open_signed, read_signed
+from evidence.signature import Signed
+from provisioning.authority import AuthorityFolder
+from provisioning.placing import SetUp, WouldOverwriteError, exclusively
+
+PROFILES = ("bocholt", "nrw", "bundespolizei", "baden-wuerttemberg", "bayern")
+
+
+class NoProfileError(MirrorcamError):
+    """No profile of this name is shipped."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no profile '{name}': choose one of {', '.join(PROFILES)}, or give your own file.")
+
+
+class RecipientsInFileError(MirrorcamError):
+    """A policy file names its own recipients."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"The policy {source} names recipients: leave them out, the authority adds its own two keys.")
+
+
+class NoPolicyError(EnvironmentalError):
+    """There is no signed policy in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is missing: sign a policy with 'mirrorcam-provision policy sign' first.")
+        self.path = path
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """The settings of a policy before it is signed: TOML without recipients, and where it came from."""
+
+    name: str
+    text: str
+
+
+def profile(name: str) -> PolicySource:
+    """Return a shipped profile; raises NoProfileError."""
+    if name not in PROFILES:
+        raise NoProfileError(name)
+    text = resources.files("provisioning").joinpath("profiles", f"{name}.toml").read_text(encoding="utf-8")
+    return PolicySource(name, text)
+
+
+def policy_file(path: Path) -> PolicySource:
+    """Return a town's own policy file; raises OSError."""
+    return PolicySource(path.name, path.read_text(encoding="utf-8", errors="replace"))
+
+
+def sign_first_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
+    """Put the first policy of an authority in force; raises WouldOverwriteError where another one is, else as below."""
+    if folder.policy_file.exists() and folder.policy_file.read_bytes() != _with_recipients(source, folder.recipients()):
+        raise WouldOverwriteError(folder.policy_file, "another policy is in force, which 'policy sign' would replace")
+    return sign_policy(folder, source)
+
+
+def sign_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
+    """Put a policy in force at the authority, sealed to its station and recovery keys; an earlier one is replaced.
+
+    A crash in between leaves a policy whose signature does not fit, which nobody accepts; the next run finishes.
+    Raises RecipientsInFileError, SchemaError, NoAuthorityError or SigningKeyError.
+    """
+    content = _with_recipients(source, folder.recipients())
+    decode(content)
+    setup = SetUp()
+    with exclusively(folder.path):
+        _place(setup, folder.policy_file, folder.policy_signer().signed(content))
+    return setup
+
+
+def publish_policy(folder: AuthorityFolder, into: Path, at: datetime) -> SetUp:
+    """Copy the policy in force to a dock's or a unit's `policy.toml`; raises NoPolicyError or as `open_signed` does."""
+    setup = SetUp()
+    _place(setup, into, policy_in_force(folder, at).document)
+    return setup
+
+
+def policy_in_force(folder: AuthorityFolder, at: datetime) -> SignedPolicy:
+    """Return the authority's own policy, its signature checked; raises NoPolicyError or as `open_signed` does."""
+    try:
+        document = read_signed(folder.policy_file)
+    except FileNotFoundError as error:
+        raise NoPolicyError(Path(error.filename)) from error
+    return open_signed(document, folder.authority(), at)
+
+
+def _with_recipients(source: PolicySource, recipients: tuple[str, ...]) -> bytes:
+    # The source stands as it is, comments and sources of its values included: they are what a town signs.
+    try:
+        names_recipients = "recipients" in tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError:
+        names_recipients = False  # decode() refuses it and says why
+    if names_recipients:
+        raise RecipientsInFileError(source.name)
+    texts = "".join(f"    {json.dumps(recipient)},\n" for recipient in recipients)
+    added = f"\n# The station key and the recovery key of this authority.\nrecipients = [\n{texts}]\n"
+    return (source.text.rstrip("\n") + "\n" + added).encode()
+
+
+def _place(setup: SetUp, path: Path, document: Signed) -> None:
+    digest = hashlib.sha256(document.content).hexdigest()
+    setup.replacement(path.with_name(path.name + ".crt"), document.certificate, "certificate of the policy signer")
+    setup.replacement(path.with_name(path.name + ".sig"), document.signature, "signature of the policy")
+    setup.replacement(path, document.content, f"policy, SHA-256 {digest[:16]}…")
