@@ -1,0 +1,114 @@
+"""The files of one clip on the unit: their names, and the sealed one while it grows."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from appliance.disk import Disk
+from evidence.identifiers import ClipId
+from evidence.manifest import Manifest
+
+SEALED_SUFFIX = ".mp4.age"
+GROWING_SUFFIX = ".mp4.age.part"
+MANIFEST_SUFFIX = ".json"
+SIGNATURE_SUFFIX = ".json.sig"
+DRAFT_SUFFIX = ".draft"
+RECEIPT_SUFFIX = ".receipt"
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """Where the files of one clip are. Draft and receipt are the spool's own notes, there only for a while."""
+
+    folder: Path
+    clip_id: str
+
+    @property
+    def sealed(self) -> Path:
+        """The sealed clip, once it is closed."""
+        return self._named(SEALED_SUFFIX)
+
+    @property
+    def growing(self) -> Path:
+        """The sealed clip, until it is closed."""
+        return self._named(GROWING_SUFFIX)
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest, final as soon as it is there."""
+        return self._named(MANIFEST_SUFFIX)
+
+    @property
+    def signature(self) -> Path:
+        """The unit's signature over the manifest."""
+        return self._named(SIGNATURE_SUFFIX)
+
+    @property
+    def draft(self) -> Path:
+        """What was known when the clip began: a manifest as it would be if power were lost at once."""
+        return self._named(DRAFT_SUFFIX)
+
+    @property
+    def receipt(self) -> Path:
+        """A dock's receipt, which was found good: the clip's files are being removed."""
+        return self._named(RECEIPT_SUFFIX)
+
+    def _named(self, suffix: str) -> Path:
+        return self.folder / (self.clip_id + suffix)
+
+
+def clips_with(folder: Path, suffix: str) -> list[ClipFiles]:
+    """Return the clips that have a file with this suffix, oldest first (a UUIDv7 sorts by time)."""
+    ids = (path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix))
+    return [ClipFiles(folder, clip_id) for clip_id in sorted(ids) if _is_clip_id(clip_id)]
+
+
+def _is_clip_id(name: str) -> bool:
+    try:
+        msgspec.convert(name, ClipId)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+class GrowingFile:
+    """The sealed file of a running clip: every byte counted, hashed and, after `sync`, durable. One thread's."""
+
+    def __init__(self, files: ClipFiles, draft: Manifest, disk: Disk) -> None:
+        """Create the file; raises OSError."""
+        self.files = files
+        self.draft = draft
+        self.size = 0
+        self.durable = 0
+        self._disk = disk
+        self._digest = hashlib.sha256()
+        self._descriptor = disk.create(files.growing)
+
+    @property
+    def sha256(self) -> str:
+        """The digest (hex) of all that was written."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of `data`; raises OSError, with what fitted counted."""
+        view = memoryview(data)
+        while view:
+            taken = self._disk.write(self._descriptor, view)
+            self._digest.update(view[:taken])
+            self.size += taken
+            view = view[taken:]
+
+    def sync(self) -> None:
+        """Make all that was written durable; raises OSError."""
+        size = self.size
+        self._disk.sync(self._descriptor)
+        self.durable = size
+
+    def close(self) -> None:
+        """Let go of the file; harmless a second time."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
