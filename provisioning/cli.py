@@ -27,7 +27,7 @@ _ONE_OF = f"A shipped policy: {', '.join(PROFILES)}."
 
 
 def _examples(*commands: str) -> str:
-    return "Example:\n\n" + "\n".join(f"    {command}" for command in commands)
+    return "\n".join(("For example:\n", "```text", *commands, "```"))
 
 
 def _group(help_text: str) -> typer.Typer:
