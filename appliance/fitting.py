@@ -55,7 +55,7 @@ class ClipFitter:
 
 
 class ScreenFitter:
-    """Brings yuv420p pictures of one size to the screen's: filled, margins cut, 32 bits for each pixel."""
+    """Brings pictures of one size to the screen's: filled, margins cut, 32 bits for each pixel."""
 
     def __init__(self, *, width: int, height: int) -> None:
         self._width = width
@@ -64,14 +64,19 @@ class ScreenFitter:
 
     def fit(self, picture: VideoFrame) -> npt.NDArray[np.uint32]:
         """Return pixels 0x??RRGGBB of shape (height, width); raises av.FFmpegError."""
-        scale = max(self._width / picture.width, self._height / picture.height)
-        # swscale is four times slower where a row is an odd number of pixels.
-        width, height = (2 * ceil(round(length * scale) / 2) for length in (picture.width, picture.height))
+        width, height = covering_size(picture.width, picture.height, self._width, self._height)
         scaled = self._scaler.reformat(picture, width, height, "bgra", interpolation=Interpolation.FAST_BILINEAR)
         plane = scaled.planes[0]
         rows = np.frombuffer(cast(memoryview, plane), np.uint32).reshape(height, plane.line_size // 4)
         left, top = (width - self._width) // 2, (height - self._height) // 2
         return rows[top : top + self._height, left : left + self._width]
+
+
+def covering_size(width: int, height: int, least_width: int, least_height: int) -> tuple[int, int]:
+    """Return the smallest size in the shape of width × height that covers the other size, in even numbers of pixels."""
+    scale = max(least_width / width, least_height / height)
+    # swscale is four times slower where a row is an odd number of pixels, and cameras offer none.
+    return 2 * ceil(round(width * scale) / 2), 2 * ceil(round(height * scale) / 2)
 
 
 def _turn(picture: VideoFrame) -> int:

@@ -1,0 +1,157 @@
+"""The microphone: sound from ALSA or Pulse on the camera's time base, and how it joins a camera that brings none."""
+
+import os
+import sysconfig
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import av
+from av.container import InputContainer
+
+from appliance.camera import AudioTrack, Camera, CameraError, Frame, Packet, VideoTrack
+from appliance.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
+from appliance.source_thread import SourceThread
+
+
+class Microphone:
+    """Sound from one device; like a Camera that gives nothing but sound.
+
+    The capture moment of a piece of sound is when it arrived, less its length.
+    """
+
+    def __init__(
+        self, device: str = "default", *, system: str = "alsa", codec: SoundCodec = "aac", channels: Literal[1, 2] = 1
+    ) -> None:
+        """Name a `device` of `system`, which is alsa, pulse, or another of libavdevice's names."""
+        self._device = device
+        self._system = system
+        self._codec = codec
+        self._channels = channels
+        self._track = SoundEncoder(codec, channels=channels).track
+        self._thread = SourceThread("microphone")
+
+    @property
+    def track(self) -> AudioTrack:
+        """What its packets hold; known before `start`."""
+        return self._track
+
+    def start(self, on_packet: Callable[[Packet], None], on_failure: Callable[[CameraError], None]) -> None:
+        """Begin to deliver; raises CameraError when the device cannot be opened. A later failure is told once."""
+        self.stop()
+        container = self._opened()
+        self._thread.start(lambda is_stopping: self._deliver(container, on_packet, is_stopping), on_failure)
+
+    def stop(self) -> None:
+        """Stop and close the device; no callback comes after it returns."""
+        self._thread.stop()
+
+    def _opened(self) -> InputContainer:
+        _use_the_systems_alsa()
+        options = {"sample_rate": str(SAMPLE_RATE), "channels": str(self._channels)}
+        try:
+            return av.open(self._device, format=self._system, options=options)
+        except (av.FFmpegError, ValueError) as error:
+            raise CameraError(
+                f"The microphone {self._device} ({self._system}) cannot be opened ({error}): connect it, or turn "
+                "record_audio off in the policy."
+            ) from error
+
+    def _deliver(
+        self, container: InputContainer, on_packet: Callable[[Packet], None], is_stopping: threading.Event
+    ) -> None:
+        encoder = SoundEncoder(self._codec, channels=self._channels)
+        try:
+            with container:
+                for sound in container.decode(audio=0):
+                    time_us = time.monotonic_ns() // 1000 - sound.samples * 1_000_000 // sound.sample_rate
+                    for packet in encoder.encode(sound, time_us=time_us):
+                        if is_stopping.is_set():
+                            return
+                        on_packet(packet)
+        except av.FFmpegError as error:
+            raise self._broken_off(error.strerror or "no reason given") from error
+        raise self._broken_off("no more sound")
+
+    def _broken_off(self, reason: str) -> CameraError:
+        return CameraError(f"The microphone {self._device} broke off ({reason}): connect it again.")
+
+
+class CameraWithMicrophone:
+    """A Camera whose pictures come from one device and whose sound from another.
+
+    If either of them fails `on_failure` is told, and the other goes on until `stop`.
+    """
+
+    def __init__(self, camera: Camera, microphone: Microphone) -> None:
+        self._camera = camera
+        self._microphone = microphone
+
+    @property
+    def video(self) -> VideoTrack:
+        """The camera's track."""
+        return self._camera.video
+
+    @property
+    def audio(self) -> AudioTrack | None:
+        """The microphone's track."""
+        return self._microphone.track
+
+    def start(self, on_packet: Callable[[Packet], None], on_failure: Callable[[CameraError], None]) -> None:
+        """Begin to deliver both, each on its own thread but one packet at a time; raises CameraError."""
+        turn = threading.Lock()
+        failure = _Once(on_failure)
+
+        def deliver(packet: Packet) -> None:
+            with turn:
+                on_packet(packet)
+
+        self._camera.start(deliver, failure.tell)
+        try:
+            self._microphone.start(deliver, failure.tell)
+        except CameraError:
+            self._camera.stop()
+            raise
+
+    def request_key_frame(self) -> None:
+        """Ask the camera that its next picture be a key frame."""
+        self._camera.request_key_frame()
+
+    def newest_frame(self) -> Frame | None:
+        """Return the camera's newest picture for the screen."""
+        return self._camera.newest_frame()
+
+    def show_frames(self, wanted: bool) -> None:  # noqa: FBT001 – as in Camera
+        """Tell the camera whether anyone looks at the screen."""
+        self._camera.show_frames(wanted)
+
+    def stop(self) -> None:
+        """Stop both; no callback comes after it returns."""
+        self._microphone.stop()
+        self._camera.stop()
+
+
+class _Once:
+    """Passes on the first of two failures."""
+
+    def __init__(self, on_failure: Callable[[CameraError], None]) -> None:
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self._is_told = False
+
+    def tell(self, error: CameraError) -> None:
+        with self._lock:
+            is_first, self._is_told = not self._is_told, True
+        if is_first:
+            self._on_failure(error)
+
+
+def _use_the_systems_alsa() -> None:
+    """Name ALSA's own folders: PyAV's wheel brings an alsa-lib that looks for them under /tmp, where anyone can write.
+
+    A configuration file can load code, so this is not only about finding the devices.
+    """
+    os.environ.setdefault("ALSA_CONFIG_DIR", "/usr/share/alsa")
+    os.environ.setdefault("ALSA_CONFIG_PATH", "/usr/share/alsa/alsa.conf")
+    os.environ.setdefault("ALSA_PLUGIN_DIR", f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/alsa-lib")
