@@ -68,6 +68,11 @@ class Signer:
             raise SigningKeyError(key_file, "it is not an Ed25519 key")
         return cls(key, certificate)
 
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate that goes with every signature, PEM."""
+        return self._certificate_pem
+
     def sign(self, content: bytes) -> bytes:
         """Return the 64 bytes of the signature over `content`."""
         return self._key.sign(content)

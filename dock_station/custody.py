@@ -1,0 +1,170 @@
+"""The custody log: what anyone did to a clip, each entry chained to the one before and signed by the dock."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection
+
+from dock_station.catalogue import clips, entries
+from dock_station.catalogue.entries import Entry
+from evidence.certificates import Authority, CertificateError, Role, holder_of
+from evidence.errors import NotGenuineError
+from evidence.receipt import CustodyHead
+from evidence.signature import SignatureError, Signer, verify
+
+FORMAT = "mirrorcam/custody/1"
+NOTHING_BEFORE = "0" * 64  # what the first entry names as its predecessor
+
+Details = Mapping[str, str | int | bool | None]
+
+
+class CustodyBrokenError(NotGenuineError):
+    """The custody log is not the one that was written."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(
+            f"The custody log is broken at entry {number}: {reason}; keep the catalogue as it is and call the auditor."
+        )
+        self.number = number
+        self.reason = reason
+
+
+class Custody:
+    """The custody log of one dock.
+
+    Contract: an entry is written in the same transaction as the change that it speaks of, so neither is ever there
+    without the other, also after a crash at any line. Entries are numbered from 1 without a gap; each names the hash of
+    the one before, and is signed. The database refuses to change or to remove one; who goes around the database is
+    found by `check`, and who has the dock's key too, by the next unit that has seen a newer head (`knows`).
+    """
+
+    def __init__(self, signer: Signer, clock: Callable[[], datetime]) -> None:
+        self._signer = signer
+        self._clock = clock
+        certificate = x509.load_pem_x509_certificate(signer.certificate_pem)
+        self._holder = holder_of(certificate).uri
+        self._signer_sha256 = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+    def append(
+        self, connection: Connection, *, actor: str, action: str, subject: str, details: Details | None = None
+    ) -> Entry:
+        """Add an entry inside the caller's `Catalogue.writing()`.
+
+        `actor` is `unit:<id>`, `person:<login>`, `shell:<system user>` or `dock`; `subject` is `clip:<id>`,
+        `unit:<id>`, `person:<login>` or `dock:<id>`. `details` must hold no name of a person and no secret.
+        """
+        newest = entries.newest(connection)
+        at = self._clock().astimezone(UTC)
+        number = newest.number + 1 if newest else 1
+        previous = newest.sha256 if newest else NOTHING_BEFORE
+        text = canonical(details or {})
+        content = form(
+            number=number, at=at, actor=actor, action=action, subject=subject, details=text, previous_sha256=previous
+        )
+        entry = Entry(
+            number=number,
+            at=at,
+            actor=actor,
+            action=action,
+            subject=subject,
+            details=text,
+            previous_sha256=previous,
+            sha256=hashlib.sha256(content).hexdigest(),
+            signature=self._signer.sign(content),
+            signer_sha256=self._signer_sha256,
+        )
+        clips.keep_certificate(
+            connection,
+            sha256=self._signer_sha256,
+            holder=self._holder,
+            pem=self._signer.certificate_pem.decode("ascii"),
+        )
+        entries.add(connection, entry)
+        return entry
+
+
+def head(connection: Connection) -> CustodyHead | None:
+    """Return the log's head, or None while it is empty."""
+    newest = entries.newest(connection)
+    return head_of(newest) if newest else None
+
+
+def head_of(entry: Entry) -> CustodyHead:
+    """Return the head of a log whose newest entry is `entry`."""
+    return CustodyHead(entries=entry.number, sha256=entry.sha256)
+
+
+def knows(connection: Connection, seen: CustodyHead) -> bool:
+    """Say whether a head that a unit has seen is part of this log; if not, the log was rewritten or set back."""
+    entry = entries.at_number(connection, seen.entries)
+    return entry is not None and entry.sha256 == seen.sha256
+
+
+def check(connection: Connection, authority: Authority) -> CustodyHead | None:
+    """Compute the whole chain anew, check every signature, and return the head (None: the log is empty).
+
+    `authority` comes without a list of revoked certificates: what a signer signed before it was revoked stays signed.
+    Raises CustodyBrokenError that names the first bad entry.
+    """
+    signers: dict[str, x509.Certificate] = {}
+    previous = NOTHING_BEFORE
+    newest: Entry | None = None
+    for expected, entry in enumerate(entries.all_in_order(connection), start=1):
+        if entry.number != expected:
+            raise CustodyBrokenError(expected, "it is missing")
+        if entry.previous_sha256 != previous:
+            raise CustodyBrokenError(entry.number, "it does not follow the entry before it")
+        content = form_of(entry)
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise CustodyBrokenError(entry.number, "its content was changed")
+        if entry.signer_sha256 not in signers:
+            pem = clips.certificate(connection, entry.signer_sha256)
+            signers[entry.signer_sha256] = x509.load_pem_x509_certificate(pem.encode("ascii"))
+        _check_signature(entry, content, signers[entry.signer_sha256], authority)
+        previous, newest = entry.sha256, entry
+    return head_of(newest) if newest else None
+
+
+def form(
+    *, number: int, at: datetime, actor: str, action: str, subject: str, details: str, previous_sha256: str
+) -> bytes:
+    r"""Return the bytes of an entry that are hashed and signed: eight lines of UTF-8, each ended by \n.
+
+    They are the format's name, the number, the moment in UTC with six digits after the second, actor, action, subject,
+    details as canonical JSON, and the hash of the entry before. Raises ValueError where a field would break its line.
+    """
+    moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    lines = (FORMAT, str(number), moment, actor, action, subject, details, previous_sha256)
+    if any(not line or not line.isprintable() for line in lines):
+        raise ValueError("a custody entry's field is empty or holds a character that is not printable")
+    return "".join(f"{line}\n" for line in lines).encode("utf-8")
+
+
+def form_of(entry: Entry) -> bytes:
+    """Return the bytes of a stored entry that its hash and signature must fit."""
+    return form(
+        number=entry.number,
+        at=entry.at,
+        actor=entry.actor,
+        action=entry.action,
+        subject=entry.subject,
+        details=entry.details,
+        previous_sha256=entry.previous_sha256,
+    )
+
+
+def canonical(details: Details) -> str:
+    """Return `details` as JSON with sorted names, no white space, and all but printable ASCII escaped."""
+    return json.dumps(dict(details), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _check_signature(entry: Entry, content: bytes, signer: x509.Certificate, authority: Authority) -> None:
+    try:
+        authority.check(signer, Role.DOCK_SIGNER, entry.at)
+        verify(content, entry.signature, signer, "custody entry")
+    except (CertificateError, SignatureError) as error:
+        raise CustodyBrokenError(entry.number, "its signature is not the dock's") from error

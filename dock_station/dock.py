@@ -1,0 +1,73 @@
+"""One dock, put together from its folder: what each of its processes and pages works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dock_station.catalogue.database import Catalogue
+from dock_station.catalogue.schema import require_current
+from dock_station.custody import Custody
+from dock_station.settings import DockFolder, DockSettings
+from dock_station.vault import Vault
+from evidence.certificates import Authority
+from evidence.policy import SignedPolicy
+from evidence.signature import Signer
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the wall clock's time in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Dock:
+    """The parts of one dock; `clock` is the wall clock in UTC."""
+
+    folder: DockFolder
+    settings: DockSettings
+    catalogue: Catalogue
+    vault: Vault
+    custody: Custody
+    signer: Signer
+    clock: Clock
+
+    @classmethod
+    def open(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
+        """Put the dock together.
+
+        Raises NotSetUpError, SchemaError, SigningKeyError, CatalogueError or SchemaOutdatedError.
+        """
+        dock = cls.open_unchecked(folder, clock)
+        require_current(dock.catalogue)
+        return dock
+
+    @classmethod
+    def open_unchecked(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
+        """Put the dock together even if its catalogue's tables are not there or not current: only to migrate them."""
+        settings = folder.settings()
+        signer = folder.signer()
+        vault = Vault(folder.vault, settings.vault_reserve_bytes)
+        vault.prepare()
+        return cls(
+            folder=folder,
+            settings=settings,
+            catalogue=Catalogue(folder.catalogue_url(settings)),
+            vault=vault,
+            custody=Custody(signer, clock),
+            signer=signer,
+            clock=clock,
+        )
+
+    def authority(self) -> Authority:
+        """Return the authority with its newest revocation list, as the files have it now."""
+        return self.folder.authority()
+
+    def policy(self) -> SignedPolicy:
+        """Return the policy in force, as the files have it now."""
+        return self.folder.policy(self.clock())
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.catalogue.close()
