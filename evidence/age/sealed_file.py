@@ -116,28 +116,30 @@ class SealedFile:
         """Give how much can be opened, and what is wrong with the end."""
         payload_size = os.fstat(self._file.fileno()).st_size - self._chunks_start
         whole, leftover = divmod(payload_size, SEALED_CHUNK_SIZE)
-        damage: PayloadError = PayloadCutError(whole, leftover)
-        if leftover >= TAG_SIZE:
-            sealed = self._load(whole, leftover - TAG_SIZE)
-            try:
-                size = self._opener.open_short(whole, sealed, self._plain)
-            except PayloadError as error:
-                damage = error
-            else:
-                self._final_index = self._plain_index = whole
-                return whole * CHUNK_SIZE + size, None
-        for index in reversed(range(max(0, whole - MAX_BROKEN_CHUNKS), whole)):
-            is_last = index == whole - 1 and not leftover
+        if not leftover:
+            return self._find_last_whole(whole, PayloadCutError(whole, 0), ends_file=True)
+        try:
+            size = self._opener.open_short(whole, self._load(whole, leftover - TAG_SIZE), self._plain)
+        except PayloadError as damage:
+            return self._find_last_whole(whole, damage, ends_file=False)
+        self._final_index = self._plain_index = whole
+        return whole * CHUNK_SIZE + size, None
+
+    def _find_last_whole(self, count: int, damage: PayloadError, *, ends_file: bool) -> tuple[int, AgeError | None]:
+        """Find the last chunk of full length that opens, among so many; the damage is what follows them."""
+        for index in reversed(range(max(0, count - MAX_BROKEN_CHUNKS), count)):
+            is_last = ends_file and index == count - 1
             try:
                 final = self._opener.open_whole(index, self._load(index, CHUNK_SIZE), self._plain, last=is_last)
             except ChunkCorruptedError as error:
                 damage = error
                 continue
             self._plain_index = index
-            if final:
-                self._final_index = index
-                return (index + 1) * CHUNK_SIZE, None if is_last else DataAfterEndError(index)
-            return (index + 1) * CHUNK_SIZE, damage
-        if whole > MAX_BROKEN_CHUNKS:
+            size = (index + 1) * CHUNK_SIZE
+            if not final:
+                return size, damage
+            self._final_index = index
+            return size, None if is_last else DataAfterEndError(index)
+        if count > MAX_BROKEN_CHUNKS:
             raise damage
         return 0, damage

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from evidence.age.header import FileKey, Header, Recipient
 from evidence.age.stream import (
@@ -10,8 +10,10 @@ from evidence.age.stream import (
     PAYLOAD_NONCE_SIZE,
     SEALED_CHUNK_SIZE,
     BytesLike,
+    Write,
     chunk_nonce,
     payload_cipher,
+    write_all,
 )
 
 
@@ -19,7 +21,7 @@ class SealingWriter:
     """Seals what is written to it, and hands the age file to ``write`` as it grows.
 
     - The header goes out before the constructor returns; then each call of ``write`` gets one whole sealed chunk.
-      ``write`` takes all of it or raises, and copies what it keeps: the buffer is used again.
+      It copies what it keeps, because the buffer is used again; what it does not take is offered again.
     - A chunk goes out with the first byte written after it. What is held meanwhile is never more than one chunk.
     - Until `close`, what went out is a file cut short: it opens up to its last whole chunk and says that its end
       is missing. After `close` it is complete.
@@ -27,7 +29,7 @@ class SealingWriter:
     - One thread at a time. Pieces of 64 KiB or more are sealed without a copy.
     """
 
-    def __init__(self, write: Callable[[BytesLike], object], recipients: Sequence[Recipient]) -> None:
+    def __init__(self, write: Write, recipients: Sequence[Recipient]) -> None:
         """Make a file key, and write the header. Raises RecipientsError or HeaderTooLongError."""
         file_key = FileKey.generate()
         payload_nonce = os.urandom(PAYLOAD_NONCE_SIZE)
@@ -55,7 +57,6 @@ class SealingWriter:
         view = memoryview(data).cast("B")
         if not view:
             return
-        self._release()
         start = 0
         if self._partial_size:
             start = self._keep(view)
@@ -65,7 +66,6 @@ class SealingWriter:
             self._partial_size = 0
         rest = len(view) - (len(view) - start) % CHUNK_SIZE
         for at in range(start, rest, CHUNK_SIZE):
-            self._release()
             self._seal(view[at : at + CHUNK_SIZE])
         if rest < len(view):
             self._release()
@@ -93,6 +93,7 @@ class SealingWriter:
 
     def _seal(self, chunk: BytesLike) -> None:
         """Seal a chunk as one that others follow, and hold it until that is certain."""
+        self._release()
         self._cipher.encrypt_into(chunk_nonce(self._index, final=False), chunk, None, self._sealed)
         self._index += 1
         self._is_held = True
@@ -105,7 +106,7 @@ class SealingWriter:
 
     def _emit(self, data: BytesLike) -> None:
         try:
-            self._write(data)
+            write_all(self._write, data)
         except BaseException:
             self._end()
             raise

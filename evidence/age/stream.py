@@ -1,5 +1,7 @@
 """The chunks of an age payload: a STREAM of 64 KiB pieces, each sealed on its own ("Payload" in C2SP age)."""
 
+from collections.abc import Callable
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -13,6 +15,9 @@ SEALED_CHUNK_SIZE = CHUNK_SIZE + TAG_SIZE
 PAYLOAD_NONCE_SIZE = 16
 
 BytesLike = bytes | bytearray | memoryview
+# Takes bytes, and keeps a copy at most: the buffer is used again. Gives None when it took all of them, or how
+# many it took, as unbuffered files do on a disk that becomes full.
+Write = Callable[[BytesLike], object]
 
 
 def payload_cipher(file_key: FileKey, payload_nonce: bytes) -> ChaCha20Poly1305:
@@ -23,6 +28,14 @@ def payload_cipher(file_key: FileKey, payload_nonce: bytes) -> ChaCha20Poly1305:
 def chunk_nonce(index: int, *, final: bool) -> bytes:
     """Give the nonce of a chunk: its place in the payload, and whether the payload ends with it."""
     return index.to_bytes(11, "big") + (b"\x01" if final else b"\x00")
+
+
+def write_all(write: Write, data: BytesLike) -> None:
+    """Offer bytes until all are taken. Raises what ``write`` raises."""
+    taken = write(data)
+    while isinstance(taken, int) and taken < len(data):
+        data = memoryview(data)[taken:]
+        taken = write(data)
 
 
 class ChunkOpener:

@@ -22,6 +22,7 @@ from evidence.age import (
     parse_recipient,
     read_header,
 )
+from evidence.age.errors import NoIdentityMatchesError
 
 SIZES = [0, 1, 65535, 65536, 65537, 131072, 131073, 5_000_003]
 # Piece sizes that never line up with chunks, and two that do.
@@ -29,6 +30,16 @@ PIECES = [1_000_003, 65536, 20_000, 131072, 65537]
 PASSPHRASE = "Zwölf Boxkämpfer jagen Viktor"
 # Quick enough to seal often; the default is used where the age program chooses it.
 WORK_FACTOR = 8
+
+# Kinds that age-encryption knows and that do not apply here, each with the reason; the first two it can only
+# seal to, so that they serve to show what a file of an unknown kind is answered with.
+KINDS_THAT_DO_NOT_APPLY = {
+    "p256tag": "its identity is a hardware token behind a plugin program",
+    "mlkem768p256tag": "its identity is a hardware token behind a plugin program",
+    "age-encryption.org/fido2prf": "its identity is a passkey in a browser, which a test in Node does not have",
+}
+# The example in the specification.
+TAG_RECIPIENT = "age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e"
 
 Jobs = Callable[[list[dict[str, Any]]], list[dict[str, str]]]
 
@@ -127,6 +138,16 @@ def test_a_key_made_by_the_npm_package_has_the_same_texts_here(
     assert identity.secret_text() == theirs["identity"]
     assert str(identity.recipient) == theirs["recipient"]
     assert parse_recipient(theirs["recipient"]) == identity.recipient
+
+
+def test_a_file_of_a_kind_that_does_not_apply_is_refused_with_its_name(
+    plain_files: dict[int, Path], age_encryption: Jobs, tmp_path: Path
+) -> None:
+    plain, sealed = plain_files[1], tmp_path / "token.age"
+    age_encryption([{"do": "seal", "input": str(plain), "output": str(sealed), "recipients": [TAG_RECIPIENT]}])
+    with pytest.raises(NoIdentityMatchesError, match="sealed to p256tag:") as caught:
+        open_bytes(sealed.read_bytes(), [HybridIdentity.generate(), X25519Identity.generate()])
+    assert set(caught.value.kinds) <= set(KINDS_THAT_DO_NOT_APPLY)
 
 
 def test_each_of_several_recipients_opens_alone(

@@ -65,6 +65,7 @@ def test_reading_a_header_leaves_the_file_right_behind_it(identity: X25519Identi
         (b"age-encryption.org/v1", HeaderCutError),
         (VERSION, HeaderCutError),
         (VERSION + STANZA, HeaderCutError),
+        (VERSION + b"-> a\n" + b"A" * 64 + b"\n", HeaderCutError),
         (VERSION + STANZA + MAC[:-1], HeaderCutError),
         (VERSION + MAC, HeaderLineError),
         (VERSION + b"-> \n" + MAC, HeaderLineError),

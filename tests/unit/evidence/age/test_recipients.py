@@ -152,6 +152,12 @@ def test_a_passphrase_opens_and_a_wrong_one_is_told() -> None:
         open_bytes(sealed, [ScryptIdentity("Right")])
 
 
+def test_a_passphrase_from_a_terminal_that_is_not_utf_8_is_taken_as_its_bytes() -> None:
+    typed = b"caf\xe9".decode(errors="surrogateescape")
+    sealed = seal_bytes(b"locked", [ScryptRecipient(typed, 1)])
+    assert open_bytes(sealed, [ScryptIdentity(typed)]) == b"locked"
+
+
 def test_a_passphrase_is_not_tried_when_it_would_cost_too_much() -> None:
     sealed = seal_bytes(b"locked", [ScryptRecipient("right", 12)])
     with pytest.raises(WorkFactorTooHighError, match="work factor is 12 and at most 11") as caught:

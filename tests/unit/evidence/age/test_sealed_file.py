@@ -173,6 +173,18 @@ def test_a_chunk_that_failed_once_fails_again(sealed: bytes, open_sealed: OpenSe
             file.read_at(10, 10)
 
 
+def test_a_failed_read_does_not_spoil_the_chunk_read_before_it(
+    three_chunks: bytes, sealed: bytes, open_sealed: OpenSealed
+) -> None:
+    broken = bytearray(sealed)
+    broken[start_of_chunks(sealed) + SEALED_CHUNK_SIZE] ^= 1
+    file = open_sealed(bytes(broken))
+    assert file.read_at(10, 10) == three_chunks[10:20]
+    with pytest.raises(ChunkCorruptedError):
+        file.read_at(CHUNK_SIZE + 10, 10)
+    assert file.read_at(20, 10) == three_chunks[20:30]
+
+
 @pytest.mark.parametrize("garbage", [SEALED_CHUNK_SIZE, SEALED_CHUNK_SIZE + 5, 5 * SEALED_CHUNK_SIZE])
 def test_a_tail_that_a_power_cut_left_as_zeros_does_not_hide_what_precedes_it(
     garbage: int, three_chunks: bytes, sealed: bytes, open_sealed: OpenSealed

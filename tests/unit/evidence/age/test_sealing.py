@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidence.age import CHUNK_SIZE, SEALED_CHUNK_SIZE, SealingWriter, X25519Identity, open_bytes, seal_bytes
+from evidence.age import (
+    CHUNK_SIZE,
+    SEALED_CHUNK_SIZE,
+    SealingWriter,
+    X25519Identity,
+    open_bytes,
+    open_stream,
+    seal_bytes,
+)
 from evidence.age.stream import PAYLOAD_NONCE_SIZE
 
 IDENTITY = X25519Identity.generate()
@@ -127,6 +135,28 @@ def test_nothing_goes_out_after_the_disk_failed_so_the_file_stays_cut_short() ->
     assert writer.bytes_written == len(sink.content)
     with pytest.raises(ValueError, match="closed"):
         writer.write(b"more")
+
+
+def test_a_file_that_takes_only_part_of_a_write_is_offered_the_rest() -> None:
+    sink = Sink()
+
+    def unbuffered(data: bytes | bytearray | memoryview) -> int:
+        sink.write(data[:30_000])
+        return min(len(data), 30_000)
+
+    writer = SealingWriter(unbuffered, [IDENTITY.recipient])
+    writer.write(bytes(150_000))
+    writer.close()
+    assert open_bytes(sink.content, [IDENTITY]) == bytes(150_000)
+    assert writer.bytes_written == len(sink.content)
+    opened = Sink()
+
+    def unbuffered_too(data: bytes | bytearray | memoryview) -> int:
+        opened.write(data[:999])
+        return min(len(data), 999)
+
+    open_stream(io.BytesIO(sink.content), [IDENTITY], unbuffered_too)
+    assert opened.content == bytes(150_000)
 
 
 def test_the_same_plaintext_never_seals_the_same() -> None:
