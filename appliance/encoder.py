@@ -23,7 +23,8 @@ class PictureEncoder:
 
     def __init__(self, *, width: int, height: int, frames_per_second: int, bits_per_second: int) -> None:
         self._duration_us = 1_000_000 // frames_per_second
-        self._newest_key_us: int | None = None
+        self._newest_us: int | None = None
+        self._newest_key_us = 0
         self._codec = av.CodecContext.create("libx264", "w")
         self._codec.width = width
         self._codec.height = height
@@ -52,12 +53,17 @@ class PictureEncoder:
         return [self._packet(encoded, sequence) for encoded in self._codec.encode(picture)]
 
     def _is_key_due(self, time_us: int) -> bool:
-        """Where pictures come slower than announced, counting them would let the next key frame come too late."""
-        following_us = time_us + self._duration_us
-        return self._newest_key_us is not None and following_us - self._newest_key_us > _KEY_FRAME_INTERVAL_US
+        """Say whether the next picture, coming after as long a time as this one, would be too late for a key frame.
+
+        x264 counts pictures, but they may come slower than announced.
+        """
+        if self._newest_us is None:
+            return False
+        following_us = 2 * time_us - self._newest_us
+        return following_us - self._newest_key_us > _KEY_FRAME_INTERVAL_US
 
     def _packet(self, encoded: "av.Packet[av.VideoStream]", sequence: int) -> Packet:
-        time_us = encoded.pts or 0
+        time_us = self._newest_us = encoded.pts or 0
         if encoded.is_keyframe:
             self._newest_key_us = time_us
         return Packet(Kind.VIDEO, bytearray(encoded), encoded.is_keyframe, time_us, self._duration_us, sequence)
