@@ -1,0 +1,132 @@
+"""The microphone on ALSA's own file device, and together with a camera that brings no sound."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.camera import Camera, CameraError
+from appliance.camera_file import FileCamera
+from appliance.microphone import CameraWithMicrophone, Microphone
+from tests.cameras import Listener, decoded_sound, film, settings
+
+PACED_TONE = "sine=frequency=440:sample_rate=44100:samples_per_frame=441,arealtime"
+
+
+@contextmanager
+def running(source: Camera | Microphone) -> Iterator[Listener]:
+    listener = Listener()
+    source.start(listener.on_packet, listener.on_failure)
+    try:
+        yield listener
+    finally:
+        source.stop()
+
+
+@pytest.fixture
+def alsa_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of an ALSA device that plays a loud noise and that only this test has."""
+    noise = np.random.default_rng(3).integers(-20_000, 20_000, 48_000 * 20, np.int16)
+    (tmp_path / "noise.raw").write_bytes(noise.tobytes())
+    configuration = tmp_path / "alsa.conf"
+    configuration.write_text(
+        "pcm.quiet { type null }\n"
+        f'pcm.noise {{ type file slave.pcm "quiet" file "/dev/null" infile "{tmp_path}/noise.raw" format "raw" }}\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(configuration))
+    return "noise"
+
+
+def test_an_alsa_devices_sound_is_encoded(alsa_device: str) -> None:
+    microphone = Microphone(alsa_device, codec="opus")
+    assert (microphone.track.codec, microphone.track.channels) == ("opus", 1)
+    with running(microphone) as listener:
+        listener.wait_for(lambda: len(listener.sounds) >= 30)
+    assert np.abs(decoded_sound(microphone.track, listener.sounds)).max() > 0.1
+
+
+def test_sound_comes_without_a_hole_and_not_from_the_future() -> None:
+    microphone = Microphone(PACED_TONE, system="lavfi")
+    with running(microphone) as listener:
+        listener.wait_for(lambda: len(listener.sounds) >= 40)
+    sounds = listener.sounds
+    assert [packet.sequence for packet in sounds] == list(range(len(sounds)))
+    assert all(abs(later.time_us - earlier.time_us - earlier.duration_us) <= 1 for earlier, later in pairwise(sounds))
+
+
+def test_a_missing_device_is_refused_in_one_sentence(alsa_device: str) -> None:
+    listener = Listener()
+    for device, system in (("nowhere", "alsa"), (alsa_device, "no-such-system")):
+        sentence = (
+            rf"The microphone {device} \({system}\) cannot be opened \(.+\): connect it, or turn record_audio off.*"
+        )
+        with pytest.raises(CameraError, match=f"^{sentence}$"):
+            Microphone(device, system=system).start(listener.on_packet, listener.on_failure)
+
+
+def test_alsa_reads_no_configuration_from_a_folder_that_anyone_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ALSA_CONFIG_DIR", "ALSA_CONFIG_PATH", "ALSA_PLUGIN_DIR")
+    for name in names:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with pytest.raises(CameraError):
+        Microphone("nowhere").start(lambda packet: None, lambda error: None)
+    assert all(os.environ[name].startswith("/usr/") for name in names)
+
+
+def test_a_device_that_breaks_off_is_told_once() -> None:
+    with running(Microphone(PACED_TONE.replace("sine=", "sine=duration=0.3:"), system="lavfi")) as listener:
+        listener.wait_for(lambda: bool(listener.failures))
+    assert len(listener.failures) == 1
+    assert str(listener.failures[0]).endswith("connect it again.")
+
+
+def test_a_camera_and_a_microphone_make_one_camera_on_one_time_base(tmp_path: Path) -> None:
+    camera = CameraWithMicrophone(
+        FileCamera(film(tmp_path / "film.mp4"), settings()), Microphone(PACED_TONE, system="lavfi")
+    )
+    assert camera.audio is not None
+    assert camera.video.width == 320
+    with running(camera) as listener:
+        listener.wait_for(lambda: len(listener.sounds) >= 40 and len(listener.pictures) >= 20)
+        camera.show_frames(True)
+        assert camera.newest_frame() is not None
+        camera.request_key_frame()
+    heard = len(listener.packets)
+    assert abs(listener.sounds[-1].time_us - listener.pictures[-1].time_us) < 1_000_000
+    assert len(listener.packets) == heard
+
+
+def test_without_its_microphone_the_camera_does_not_start(tmp_path: Path, alsa_device: str) -> None:
+    camera = CameraWithMicrophone(FileCamera(film(tmp_path / "film.mp4"), settings()), Microphone("nowhere"))
+    listener = Listener()
+    with pytest.raises(CameraError, match="The microphone nowhere"):
+        camera.start(listener.on_packet, listener.on_failure)
+    heard = len(listener.packets)
+    camera.stop()
+    assert len(listener.packets) == heard
+
+
+def test_if_both_fail_one_failure_is_told(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.mp4")
+    camera = FileCamera(path, settings())
+    microphone = Microphone(PACED_TONE.replace("sine=", "sine=duration=0.3:"), system="lavfi")
+    with running(CameraWithMicrophone(camera, microphone)) as listener:
+        path.unlink()
+        listener.wait_for(lambda: bool(listener.failures))
+        wait_until(lambda: not any(thread.name in ("file camera", "microphone") for thread in threading.enumerate()))
+    assert len(listener.failures) == 1
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if what():
+            return
+        time.sleep(0.1)
+    pytest.fail("not within 30 s")
