@@ -1,8 +1,88 @@
 """Every sentence that the wearer reads: short, plain, and saying what to do."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
+
+from appliance.states import Event, News, State
+
+
+class Tone(Enum):
+    """How a message is meant."""
+
+    CALM = "calm"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them."""
+
+    headline: str
+    sentence: str = ""
+    tone: Tone = Tone.CALM
+    progress: float | None = None
+
 
 KEEP_HOLDING = "Keep holding to stop"
+
+STARTING = Message("Starting")
+NOTHING_IS_WRITTEN = Message("Nothing is being recorded", "The storage does not take it yet.", Tone.FAULT)
+LAST_SECONDS = Message("Recording the last seconds", "Touch to go on recording.")
+
+
+def storage_low(minutes: int) -> Message:
+    """Tell that the last minutes of storage have begun."""
+    return Message("Storage is nearly full", f"{_minutes(minutes)} left. Put the unit on the dock soon.", Tone.WARNING)
+
+
+_HEADLINES = {
+    Event.CAMERA_FAILED: "No camera",
+    Event.CLIP_REFUSED: "Not recording",
+    Event.STORAGE_FULL: "Storage is full",
+    Event.STORAGE_SLOW: "Recording broke off",
+    Event.STORAGE_FAILED: "Storage has failed",
+}
+
+
+def trouble(news: News, *, was_recording: bool) -> Message | None:
+    """Tell what is wrong, None where `news` are no bad news."""
+    headline = _HEADLINES.get(news.event)
+    if headline is None:
+        return None
+    if news.event is Event.CAMERA_FAILED:
+        safe = "The recording up to now is safe. " if was_recording else ""
+        sentence = f"{safe}The unit keeps trying. If this stays, hand it in."
+        return Message("Recording has stopped: no camera" if was_recording else headline, sentence, Tone.FAULT)
+    return Message(headline, news.sentence, Tone.FAULT)
+
+
+def calling_dock(clips: int) -> Message:
+    """Tell that the dock is being called."""
+    return Message("On the dock", f"{_clips(clips)} to hand over" if clips else "Nothing to hand over")
+
+
+def handing_over(number: int, clips: int, part: float) -> Message:
+    """Tell how far the handing over has come: clip `number` of `clips`, and `part` (0 to 1) of all bytes."""
+    return Message("On the dock", f"Handing over clip {number} of {clips}", progress=part)
+
+
+def handed_over(clips: int) -> Message:
+    """Tell that nothing is left on the unit."""
+    if not clips:
+        return Message("On the dock", "The unit is empty.")
+    return Message("On the dock", f"{_clips(clips)} handed over. The unit is empty.", progress=1.0)
+
+
+def dock_refused(clips: int) -> Message:
+    """Tell that clips had to stay."""
+    return Message("On the dock", f"The dock refused {_clips(clips)}, still on this unit. Tell IT.", Tone.WARNING)
+
+
+def dock_failed(reason: str) -> Message:
+    """Tell why nothing could be handed over; the unit tries again by itself."""
+    return Message("Dock not reached", reason, Tone.WARNING)
 
 
 def elapsed(seconds: int) -> str:
@@ -21,3 +101,28 @@ def storage_left(minutes: int) -> str:
     """Return how long one can still record."""
     hours, rest = divmod(minutes, 60)
     return f"Storage {hours} h {rest:02} min" if hours else f"Storage {rest} min"
+
+
+_IN_A_WINDOW = {
+    State.STARTING: "starting",
+    State.STANDBY: "standby, dark · click: record · D: dock · Esc: quit",
+    State.LIVE: "live, not recording · click: record · Esc: quit",
+    State.RECORDING: "recording · hold: stop · D: dock · Esc: stop and quit",
+    State.POST_RECORDING: "recording its last seconds · click: go on",
+    State.DOCKED: "on the dock · D: take off · Esc: quit",
+    State.FAULT: "fault · click: try to record · D: dock · Esc: quit",
+    State.OFF: "closing",
+}
+
+
+def window_title(state: State) -> str:
+    """Return what a window on a computer says above the picture: the state, and what mouse and keys do in it."""
+    return f"Mirrorcam – {_IN_A_WINDOW[state]}"
+
+
+def _minutes(minutes: int) -> str:
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def _clips(clips: int) -> str:
+    return "1 clip" if clips == 1 else f"{clips} clips"

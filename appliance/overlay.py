@@ -9,7 +9,8 @@ from collections.abc import Callable, Hashable
 import pygame
 
 from appliance import messages
-from appliance.view import Message, Tone, View
+from appliance.messages import Message, Tone
+from appliance.view import View
 
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 

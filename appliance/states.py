@@ -6,6 +6,7 @@ Nothing here touches a camera, a disk or a screen: the unit carries out the acti
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from evidence.manifest import EndedBy
 from evidence.policy import Policy
@@ -49,6 +50,13 @@ class Event(StrEnum):
     OFFLOAD_FAILED = "offload failed"
     OFFLOAD_RETRY_DUE = "offload retry due"
     SHUT_DOWN = "shut down"
+
+
+class News(NamedTuple):
+    """An event; where it is a fault, with the sentence that says what is wrong."""
+
+    event: Event
+    sentence: str = ""
 
 
 class Timer(StrEnum):
@@ -147,13 +155,17 @@ def _end(ended_by: EndedBy, then: Transition) -> Transition:
     return Transition(then.state, (EndClip(ended_by), Do.SIGNAL_STOP, *then.actions))
 
 
+def _break_off(ended_by: EndedBy, then: Transition) -> Transition:
+    return Transition(then.state, (EndClip(ended_by), *then.actions))  # its warning is what is to be heard
+
+
 def _while_writing(state: State) -> dict[tuple[State, Event], Transition]:
     """Return what ends a clip in either of the two states in which one is written."""
     return {
-        (state, Event.CAMERA_FAILED): _end("camera-failed", _WARN_AND_RETRY_CAMERA),
-        (state, Event.STORAGE_FULL): _end("storage-full", _WARN),
-        (state, Event.STORAGE_FAILED): _end("storage-failed", _WARN),
-        (state, Event.STORAGE_SLOW): _end("storage-slow", _to(State.FAULT, Do.WARN, Arm(Timer.RECORD_AGAIN))),
+        (state, Event.CAMERA_FAILED): _break_off("camera-failed", _WARN_AND_RETRY_CAMERA),
+        (state, Event.STORAGE_FULL): _break_off("storage-full", _WARN),
+        (state, Event.STORAGE_FAILED): _break_off("storage-failed", _WARN),
+        (state, Event.STORAGE_SLOW): _break_off("storage-slow", _to(State.FAULT, Do.WARN, Arm(Timer.RECORD_AGAIN))),
         (state, Event.DOCKED): _end("docked", _DOCK),
         (state, Event.SHUT_DOWN): _end("shutdown", _SWITCH_OFF),
     }
@@ -202,13 +214,13 @@ _COMMON: Table = {
     (State.DOCKED, Event.SHUT_DOWN): _to(State.OFF, Do.STOP_OFFLOAD),
     # Whatever is wrong, a touch tries to record: what still stands in the way is told again.
     (State.FAULT, Event.TOUCHED): _to(State.FAULT, Do.BEGIN_CLIP),
-    (State.FAULT, Event.RECORD_AGAIN_DUE): _to(State.FAULT, Do.BEGIN_CLIP),
+    (State.FAULT, Event.RECORD_AGAIN_DUE): _to(State.FAULT, Arm(Timer.RECORD_AGAIN), Do.BEGIN_CLIP),
     (State.FAULT, Event.CLIP_BEGUN): _RECORD,
     (State.FAULT, Event.CLIP_REFUSED): _WARN,
     (State.FAULT, Event.CAMERA_FAILED): _WAIT_FOR_CAMERA,
     (State.FAULT, Event.CAMERA_RETRY_DUE): _to(State.FAULT, Do.START_CAMERA),
     (State.FAULT, Event.CAMERA_READY): _to(State.STANDBY),
-    (State.FAULT, Event.STORAGE_FULL): _WARN,
+    (State.FAULT, Event.STORAGE_FULL): _to(State.FAULT, Disarm(Timer.RECORD_AGAIN), Do.WARN),
     (State.FAULT, Event.STORAGE_SLOW): _WARN,
     (State.FAULT, Event.STORAGE_FAILED): _WARN,
     (State.FAULT, Event.DOCKED): _DOCK,

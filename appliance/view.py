@@ -1,25 +1,15 @@
-"""What is to be seen on the screen at one moment, as plain values that two moments can be compared by."""
+"""What is to be seen on the screen at one moment, as plain values, and how it follows from the facts."""
 
 from dataclasses import dataclass
-from enum import Enum
+from datetime import datetime
 
+from appliance import messages
+from appliance.messages import Message
+from appliance.states import State
 
-class Tone(Enum):
-    """How a message is meant."""
-
-    CALM = "calm"
-    WARNING = "warning"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them."""
-
-    headline: str
-    sentence: str = ""
-    tone: Tone = Tone.CALM
-    progress: float | None = None
+_WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
+# A clip's first bytes are durable a few milliseconds after the touch; later than this the wearer is told.
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +38,54 @@ class View:
 
 
 DARK = View()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known at one moment.
+
+    `seconds_since_touch` is None when no clip is meant to be written; `is_writing` says whether one really is. `page`
+    is what a state without a picture has to say, `banner` what is to be said over the picture.
+    """
+
+    state: State
+    is_mirrored: bool
+    is_writing: bool
+    seconds_since_touch: float | None
+    local_time: datetime
+    storage_minutes: int | None
+    storage_is_low: bool
+    battery_percent: int | None
+    hold: float
+    page: Message | None
+    banner: Message | None
+
+
+def view_of(facts: Facts) -> View:
+    """Return what the screen shows: the REC mark exactly while something is being written, whatever the state."""
+    since = facts.seconds_since_touch
+    recorded = int(since) if facts.is_writing and since is not None else None
+    if facts.state in _WITH_PICTURE:
+        return View(
+            has_picture=True,
+            mirrored=facts.is_mirrored,
+            recorded_seconds=recorded,
+            date_and_time=messages.date_and_time(facts.local_time),
+            storage_minutes=facts.storage_minutes,
+            storage_is_low=facts.storage_is_low,
+            battery_percent=facts.battery_percent,
+            hold=facts.hold,
+            message=_banner(facts),
+        )
+    if facts.state in (State.STANDBY, State.OFF):
+        return DARK if recorded is None else View(recorded_seconds=recorded)
+    return View(recorded_seconds=recorded, message=facts.page)
+
+
+def _banner(facts: Facts) -> Message | None:
+    since = facts.seconds_since_touch
+    if since is not None and since > _PATIENCE_SECONDS and not facts.is_writing:
+        return messages.NOTHING_IS_WRITTEN
+    if facts.state is State.POST_RECORDING:
+        return messages.LAST_SECONDS
+    return facts.banner

@@ -1,0 +1,57 @@
+"""What a unit is when it is switched on: its enrolment, its clock, its spool, read once for every command."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from appliance.clock import Clock
+from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
+from appliance.spool import Spool
+from appliance.writing import UnitFacts
+from evidence.certificates import Authority
+from evidence.signature import Signer
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One unit's folder, read: nothing in it changes while the unit runs but the policy and the spool's clips."""
+
+    folder: UnitFolder
+    settings: UnitSettings
+    authority: Authority
+    signer: Signer
+    clock: Clock
+    spool: Spool
+    facts: UnitFacts
+
+    @classmethod
+    def open(cls, path: Path) -> "Installation":
+        """Read the unit in the folder `path`.
+
+        Raises NotEnrolledError, SchemaError, CertificateFileError, SigningKeyError, SpoolDamagedError or OSError.
+        """
+        folder = UnitFolder(path)
+        settings = folder.settings()
+        for file in (folder.key_file, folder.certificate_file, folder.authority_file):
+            if not file.exists():
+                raise NotEnrolledError(file)
+        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        signer = folder.signer()
+        return cls(
+            folder=folder,
+            settings=settings,
+            authority=folder.authority(),
+            signer=signer,
+            clock=Clock(
+                now=lambda: datetime.now(UTC),
+                monotonic=time.monotonic,
+                boot_id=boot_id,
+                memory=folder.data / "clock.json",
+            ),
+            spool=Spool(folder.data, signer, reserve_minutes=settings.storage_reserve_minutes),
+            facts=UnitFacts(settings.unit_id, f"mirrorcam {version('mirrorcam')}", boot_id),
+        )

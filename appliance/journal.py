@@ -1,0 +1,135 @@
+"""What the unit says of itself while it runs: one line for each event, under names that programs may rely on.
+
+docs/unit-log.md lists them. No line has a person in it, nor a key, nor a passphrase: clip ids, counts and sentences.
+"""
+
+import sys
+from typing import TextIO
+
+import structlog
+
+from appliance.states import State
+from evidence.manifest import Manifest
+from evidence.receipt import Receipt
+
+
+class Journal:
+    """Writes JSON lines, or lines for people where the output is a terminal; from any thread."""
+
+    def __init__(self, output: TextIO | None = None) -> None:
+        output = output or sys.stdout
+        renderer = structlog.dev.ConsoleRenderer() if output.isatty() else structlog.processors.JSONRenderer()
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(output),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                renderer,
+            ],
+        )
+
+    # The process
+
+    def started(self, *, unit_id: str, policy_id: str, headless: str, sound: bool, waiting: int) -> None:
+        """Tell that the process is up; `headless` says why nobody sees its screen, empty where somebody does."""
+        self._log.info(
+            "started", unit_id=unit_id, policy_id=policy_id, headless=headless, sound=sound, clips_waiting=waiting
+        )
+
+    def recovered(self, clip_id: str, what: str) -> None:
+        """Tell that something was brought to an end which the last shutdown left undone."""
+        self._log.warning("recovered", clip_id=clip_id, what=what)
+
+    def memory_not_locked(self, sentence: str) -> None:
+        """Tell that the ring may be swapped out to storage; on a device it cannot be, on a computer it may."""
+        self._log.warning("memory_not_locked", sentence=sentence)
+
+    def misread(self, sentence: str) -> None:
+        """Tell that a rehearsal's line was not understood."""
+        self._log.warning("misread", sentence=sentence)
+
+    def stopped(self) -> None:
+        """Tell that the process ends, and that nothing is open."""
+        self._log.info("stopped")
+
+    # Recording
+
+    def entered(self, state: State) -> None:
+        """Tell that the unit is in standby (dark, nothing is written), live or post-recording.
+
+        In `live` there is a picture and nothing is written; in `post_recording` the wearer has ended the clip, and the
+        policy's last seconds are still being written.
+        """
+        self._log.info(state.name.lower())
+
+    def recording_started(self, clip_id: str, *, pre_record_seconds: float) -> None:
+        """Tell that a clip is being written, and how many seconds from before the touch it has."""
+        self._log.info("recording_started", clip_id=clip_id, pre_record_seconds=round(pre_record_seconds, 3))
+
+    def first_durable(self, clip_id: str, *, seconds: float) -> None:
+        """Tell how long after the touch the clip's first sealed bytes were durable."""
+        self._log.info("first_durable", clip_id=clip_id, ms=round(seconds * 1000, 1))
+
+    def recording_ended(self, manifest: Manifest) -> None:
+        """Tell that a clip is closed and signed, and what its manifest states."""
+        self._log.info(
+            "recording_ended",
+            clip_id=manifest.clip_id,
+            sequence=manifest.sequence,
+            ended_by=manifest.ended_by,
+            complete=manifest.complete,
+            pre_record_seconds=manifest.pre_record_seconds,
+            frames_written=manifest.frames_written,
+            frames_lost=manifest.frames_lost,
+            bytes=manifest.ciphertext_bytes,
+            sha256=manifest.ciphertext_sha256,
+        )
+
+    def storage_low(self, minutes: int) -> None:
+        """Tell that the last minutes of storage have begun."""
+        self._log.warning("storage_low", minutes=minutes)
+
+    def fault(self, kind: str, sentence: str) -> None:
+        """Tell that something does not work; `kind` is stable, the sentence is for people."""
+        self._log.error("fault", kind=kind, sentence=sentence)
+
+    # Docking
+
+    def docked(self, *, waiting: int) -> None:
+        """Tell that the unit is on the dock and calls it."""
+        self._log.info("docked", clips_waiting=waiting)
+
+    def greeted(self, dock_id: str, *, clips: int, size: int) -> None:
+        """Tell that the dock has answered, and what is to be handed over (`size` in bytes)."""
+        self._log.info("greeted", dock_id=dock_id, clips=clips, bytes=size)
+
+    def uploaded(self, clip_id: str, *, size: int) -> None:
+        """Tell that all of a clip's sealed file is at the dock."""
+        self._log.info("uploaded", clip_id=clip_id, bytes=size)
+
+    def receipt(self, clip_id: str, receipt: Receipt) -> None:
+        """Tell that the dock's receipt for a clip was found good."""
+        self._log.info(
+            "receipt",
+            clip_id=clip_id,
+            dock_id=receipt.dock_id,
+            bytes=receipt.ciphertext_bytes,
+            sha256=receipt.ciphertext_sha256,
+            custody_entries=receipt.custody.entries,
+        )
+
+    def deleted(self, clip_id: str) -> None:
+        """Tell that a clip's files are gone from this unit."""
+        self._log.info("deleted", clip_id=clip_id)
+
+    def refused(self, clip_id: str, sentence: str) -> None:
+        """Tell that the dock did not accept a clip, which stays."""
+        self._log.error("refused", clip_id=clip_id, sentence=sentence)
+
+    def offloaded(self, *, delivered: int, refused: int) -> None:
+        """Tell that a handing over is finished."""
+        self._log.info("offloaded", delivered=delivered, refused=refused)
+
+    def undocked(self) -> None:
+        """Tell that the unit was taken off the dock."""
+        self._log.info("undocked")

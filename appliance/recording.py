@@ -1,0 +1,152 @@
+"""The recording side, as the table of states drives it: works that come and go with camera, policy and dock."""
+
+from collections.abc import Callable
+
+from appliance.camera import Camera, CameraError, Frame
+from appliance.clip_watch import ClipWatch
+from appliance.installation import Installation
+from appliance.journal import Journal
+from appliance.recorder import RecorderStatus, StorageSlowError
+from appliance.spool import StorageFullError
+from appliance.states import Event, News
+from appliance.works import Works
+from appliance.writing import SENTENCES
+from evidence.errors import MirrorcamError
+from evidence.manifest import EndedBy
+from evidence.policy import Policy, SignedPolicy
+
+NOTHING = RecorderStatus(
+    writing=False, clip_id=None, started=None, ciphertext_bytes=0, frames_written=0, frames_lost=0, failure=None
+)
+_EVENT_OF_FAILURE = {
+    SENTENCES["storage-full"]: Event.STORAGE_FULL,
+    SENTENCES["storage-slow"]: Event.STORAGE_SLOW,
+    SENTENCES["storage-failed"]: Event.STORAGE_FAILED,
+    SENTENCES["camera-failed"]: Event.CAMERA_FAILED,
+}
+
+
+class Recording:
+    """Starts and stops the works, begins and ends clips, and says as news what came of it.
+
+    Works live until the unit is docked or switched off, because only then can the policy change; a camera that fails is
+    started again within them. No new works begin while old ones still have something to write.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        open_camera: Callable[[Policy], Camera],
+        journal: Journal,
+        tell: Callable[[News], None],
+    ) -> None:
+        """`tell` takes news from any thread. Raises as `UnitFolder.policy` when there is no good policy."""
+        self._installation = installation
+        self._open_camera = open_camera
+        self._journal = journal
+        self._tell = tell
+        self._signed_policy = self._read_policy()
+        self._works: Works | None = None
+        self._unfinished: Works | None = None
+        self._failure_seen: str | None = None
+        self._watch = ClipWatch(installation.folder.data, journal, installation.clock.monotonic)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._signed_policy.policy
+
+    @property
+    def awaits_first_bytes(self) -> bool:
+        """Whether a clip has begun of which nothing is durable yet."""
+        return self._watch.awaits_first_bytes
+
+    def status(self) -> RecorderStatus:
+        """Return what is being written."""
+        return self._works.status() if self._works else NOTHING
+
+    def newest_frame(self) -> Frame | None:
+        """Return the newest picture, None without a camera."""
+        return self._works.newest_frame() if self._works else None
+
+    def show_frames(self, *, wanted: bool) -> None:
+        """Have pictures scaled for the screen, or not."""
+        if self._works:
+            self._works.show_frames(wanted=wanted)
+
+    def start_camera(self) -> News | None:
+        """Start the camera, under the policy that is in force now; CAMERA_READY comes with its first packet."""
+        try:
+            if self._works is None:
+                self._works = self._new_works()
+            self._works.start()
+        except MirrorcamError as error:
+            return News(Event.CAMERA_FAILED, str(error))
+        return None
+
+    def pause_camera(self) -> None:
+        """Stop a camera that has failed; what was recorded goes on being written."""
+        if self._works:
+            self._works.pause()
+
+    def stop_camera(self) -> None:
+        """Stop the camera, overwrite the ring, and close what is open."""
+        works, self._works = self._works, None
+        if works is None:
+            return
+        if not works.stop():
+            self._unfinished = works
+        self._watch.look(NOTHING, all_closed=works.is_all_closed())
+
+    def begin_clip(self, wearer: str) -> News:
+        """Begin a clip, and say whether it has begun."""
+        try:
+            if self._works is None:
+                raise CameraError("There is no camera yet: wait until it is back.")
+            clip_id = self._works.begin(wearer)
+        except StorageFullError as error:
+            return News(Event.STORAGE_FULL, str(error))
+        except MirrorcamError as error:
+            return News(Event.CLIP_REFUSED, str(error))
+        self._failure_seen = None
+        self._watch.begun(clip_id)
+        return News(Event.CLIP_BEGUN)
+
+    def end_clip(self, ended_by: EndedBy) -> None:
+        """End the running clip; harmless where it has ended by itself."""
+        if self._works:
+            self._works.end(ended_by)
+
+    def observe(self) -> News | None:
+        """Look after clips and camera; return what has gone wrong since the last look, one thing at a time."""
+        if self._works is None:
+            return None
+        all_closed = self._works.is_all_closed()
+        status = self._works.status()
+        self._watch.look(status, all_closed=all_closed)
+        if status.failure != self._failure_seen:
+            self._failure_seen = status.failure
+            if status.failure is not None:
+                return News(_EVENT_OF_FAILURE[status.failure], status.failure)
+        try:
+            self._works.check()
+        except CameraError as error:
+            return News(Event.CAMERA_FAILED, str(error))
+        return None
+
+    def _new_works(self) -> Works:
+        if self._unfinished and not self._unfinished.stop(timeout=0):
+            raise StorageSlowError
+        self._unfinished = None
+        self._signed_policy = self._read_policy()
+        return Works(
+            self._open_camera(self.policy),
+            self._installation,
+            self._signed_policy,
+            on_ready=lambda: self._tell(News(Event.CAMERA_READY)),
+            on_failure=lambda error: self._tell(News(Event.CAMERA_FAILED, str(error))),
+        )
+
+    def _read_policy(self) -> SignedPolicy:
+        return self._installation.folder.policy(self._installation.clock.utc())

@@ -1,0 +1,205 @@
+"""The unit at work: takes what happens, asks the table of states what follows, and has the parts carry it out."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from appliance import messages
+from appliance.delivery import Delivery
+from appliance.face import Face
+from appliance.inbox import Happening, Inbox
+from appliance.journal import Journal
+from appliance.recording import Recording
+from appliance.states import Action, Arm, Disarm, Do, EndClip, Event, News, State, Timer, follow, table_for
+from appliance.timers import Timers
+from appliance.touch import Input, TouchPanel
+
+LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
+CAMERA_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first failure in a row, the second, and so on
+RECORD_AGAIN_SECONDS = 5.0
+OFFLOAD_RETRY_SECONDS = 15.0
+
+# How often the unit looks up: a touch waits for the first at most, the picture for the second; until a clip's first
+# bytes are durable the third tells when that was.
+_DARK_TICK, _PICTURE_TICK, _FIRST_BYTES_TICK = 0.02, 0.008, 0.001
+
+_WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
+_WRITING = {State.RECORDING, State.POST_RECORDING}
+_EVENTS = {
+    Input.DOWN: Event.TOUCHED,
+    Input.UP: Event.RELEASED,
+    Input.DOCK: Event.DOCKED,
+    Input.UNDOCK: Event.UNDOCKED,
+    Input.QUIT: Event.SHUT_DOWN,
+}
+
+
+class Unit:
+    """Runs on one thread; what others have to tell comes through the inbox.
+
+    Only the table of states decides. A hold ends when it has lasted long enough by the moments of touching and letting
+    go, however late the unit gets round to them. The REC mark follows what the recorder says is being written.
+    """
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        recording: Recording,
+        delivery: Delivery,
+        face: Face,
+        panel: TouchPanel,
+        journal: Journal,
+        wearer: Callable[[], str],
+    ) -> None:
+        self._inbox = inbox
+        self._recording = recording
+        self._delivery = delivery
+        self._face = face
+        self._panel = panel
+        self._journal = journal
+        self._wearer = wearer
+        self._state = State.STARTING
+        self._timers = Timers()
+        self._now = time.monotonic()
+        self._pending: deque[News] = deque()
+        self._camera_failures = 0
+        self._actions: dict[Do, Callable[[], News | None]] = {
+            Do.START_CAMERA: recording.start_camera,
+            Do.STOP_CAMERA: recording.stop_camera,
+            Do.BEGIN_CLIP: lambda: recording.begin_clip(self._wearer()),
+            Do.OFFLOAD: delivery.start,
+            Do.STOP_OFFLOAD: delivery.stop,
+        }
+
+    def run(self) -> None:
+        """Work until the unit is switched off; then every clip is closed and the screen dark."""
+        try:
+            self._face.entered(self._state)
+            self._face.show(self._state, self._recording.status(), None, is_mirrored=True, hold=0)
+            self._perform(Do.START_CAMERA)
+            self._follow_pending()
+            while self._state is not State.OFF:
+                self._turn()
+        finally:
+            self._recording.stop_camera()
+            self._delivery.stop()
+            self._face.close()
+            self._journal.stopped()
+
+    # What happens
+
+    def _turn(self) -> None:
+        for happening in self._happenings():
+            self._pass_time(until=happening.at)
+            self._pending.append(self._news_of(happening.what))
+            self._follow_pending()
+        self._pass_time(until=time.monotonic())
+        trouble = self._recording.observe()
+        if trouble:
+            self._pending.append(trouble)
+            self._follow_pending()
+        self._show()
+
+    def _happenings(self) -> list[Happening]:
+        came = self._inbox.wait(self._tick())
+        now = time.monotonic()
+        return came + [Happening(now, done) for done in self._panel.poll()]
+
+    def _tick(self) -> float:
+        if self._recording.awaits_first_bytes:
+            return _FIRST_BYTES_TICK
+        return _PICTURE_TICK if self._state in _WITH_PICTURE else _DARK_TICK
+
+    def _news_of(self, what: News | Input) -> News:
+        if isinstance(what, News):
+            return what
+        if what is Input.DOCK_KEY:
+            return News(Event.UNDOCKED if self._state is State.DOCKED else Event.DOCKED)
+        return News(_EVENTS[what])
+
+    def _pass_time(self, *, until: float) -> None:
+        for timer in self._timers.run_out(until):
+            self._pending.append(News(timer.event))
+            self._follow_pending()
+        self._now = max(self._now, until)
+
+    # What follows from it
+
+    def _follow_pending(self) -> None:
+        """Follow the table for what has come, and for all that its actions bring about."""
+        while self._pending:
+            self._follow(self._pending.popleft())
+
+    def _follow(self, news: News) -> None:
+        before = self._state
+        transition = follow(table_for(self._recording.policy), before, news.event)
+        self._note(news, before)
+        self._state = transition.state
+        self._timers.keep_for(self._state)
+        for action in transition.actions:
+            self._perform(action)
+        if self._state is not before:
+            self._entered(before)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case EndClip(ended_by):
+                self._recording.end_clip(ended_by)
+            case Arm(timer):
+                self._timers.arm(timer, now=self._now, seconds=self._seconds(timer))
+            case Disarm(timer):
+                self._timers.disarm(timer)
+            case Do():
+                self._face.signal(action)
+                answer = self._actions[action]() if action in self._actions else None
+                if answer:
+                    self._pending.append(answer)
+
+    def _seconds(self, timer: Timer) -> float:
+        policy = self._recording.policy
+        return {
+            Timer.HOLD: policy.stop_hold_seconds,
+            Timer.LIVE: LIVE_SECONDS,
+            Timer.LONGEST_CLIP: policy.max_clip_minutes * 60.0,
+            Timer.REMINDER: float(policy.reminder_seconds),
+            Timer.POST_RECORD: float(policy.post_record_seconds),
+            Timer.CAMERA_RETRY: CAMERA_RETRY_SECONDS[min(self._camera_failures, len(CAMERA_RETRY_SECONDS)) - 1],
+            Timer.RECORD_AGAIN: RECORD_AGAIN_SECONDS,
+            Timer.OFFLOAD_RETRY: OFFLOAD_RETRY_SECONDS,
+        }[timer]
+
+    # What is told of it
+
+    def _note(self, news: News, before: State) -> None:
+        """Keep what the wearer is to read of a fault."""
+        if news.event is Event.CAMERA_READY:
+            self._camera_failures = 0
+        if news.event is Event.CAMERA_FAILED:
+            self._camera_failures += 1
+            self._recording.pause_camera()
+            if before is State.FAULT and self._camera_failures > 1:
+                return  # it has been told; the unit is only trying again
+        trouble = messages.trouble(news, was_recording=before in _WRITING)
+        if trouble and before not in (State.DOCKED, State.OFF):
+            self._face.trouble = trouble
+            self._journal.fault(news.event.name.lower(), news.sentence)
+
+    def _entered(self, before: State) -> None:
+        state = self._state
+        if before is State.DOCKED:
+            self._journal.undocked()
+        if state in (State.STANDBY, State.LIVE, State.POST_RECORDING):
+            self._journal.entered(state)
+        self._recording.show_frames(wanted=state in _WITH_PICTURE)
+        self._face.entered(state)
+
+    def _show(self) -> None:
+        in_picture = self._state in _WITH_PICTURE
+        self._face.show(
+            self._state,
+            self._recording.status(),
+            self._recording.newest_frame() if in_picture else None,
+            is_mirrored=self._recording.policy.mirror,
+            hold=self._timers.part(Timer.HOLD, time.monotonic()),
+        )
