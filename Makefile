@@ -2,34 +2,45 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH ?=
+CAMERA ?=
+ONCE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := tests/conformance
-DEBIAN_PACKAGES := age chromium ffmpeg nodejs npm openssl postgresql xdotool xvfb
+# A Node.js that is there already brings its own npm, which Debian's package would not go together with.
+DEBIAN_PACKAGES := age chromium ffmpeg jq openssl postgresql xdotool xvfb $(if $(shell command -v npm),,nodejs npm)
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-deps check lock
+.PHONY: help demo test test-deps bench check lock
 
 help: ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# One stamp per content of the lock file: a changed lock installs again, an unchanged one starts at once.
-INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+# One stamp for this folder, this Python and this lock file: what changes installs again, what does not starts at once.
+INSTALLED := $(VENV)/installed-$(shell (pwd; $(PYTHON) -V; cat requirements.lock pyproject.toml) 2>&1 | sha256sum | cut -c1-16)
 
 $(INSTALLED):
-	@$(PYTHON) -c 'import sys; sys.exit("Mirrorcam needs Python 3.11 or newer, this is %d.%d: call make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON) here: install Python 3.11, 3.12 or 3.13 (on Debian: python3-venv)."; exit 1; }
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("Mirrorcam needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: call make with PYTHON=python3.13, say." % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip' 2> /dev/null || { echo "$(PYTHON) has no venv module here: install it (on Debian: python3-venv)."; exit 1; }
+	@echo "Setting up $(VENV) with the locked packages: once, for a minute or two …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 test: $(INSTALLED) ## Run the whole test suite (PYTEST_ARGS= narrows it)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES)
+	$(AS_ROOT) apt-get update -qq
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES)
 	cd $(CONFORMANCE) && npm ci
+
+bench: $(INSTALLED) ## Measure, and show a table beside bench.json (BENCH="age recorder" narrows it)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(INSTALLED) ## Format, lint, types and imports, all silent
 	$(BIN)/ruff format --check --quiet .

@@ -1,0 +1,43 @@
+"""Before any test runs: say which programs are missing, and which of the chosen tests need them."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What tests call beyond Python, by where those tests are. A test that still meets a missing program fails.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "tests/unit/provisioning": ("openssl",),
+    "tests/conformance/age": ("age", "node", "Node packages"),
+}
+
+
+def is_there(need: str) -> bool:
+    """Tell whether a program, or what npm installs, is on this machine."""
+    if need == "Node packages":
+        return (ROOT / "tests/conformance/node_modules").is_dir()
+    return shutil.which(need) is not None
+
+
+def missing_for(tests: Iterable[str], is_there: Callable[[str], bool]) -> dict[str, list[str]]:
+    """Return, for each program that is missing, the places among `tests` (paths from the root) that need it."""
+    files = set(tests)
+    missing: dict[str, list[str]] = {}
+    for place, needs in NEEDS.items():
+        if any(file == place or file.startswith(f"{place}/") for file in files):
+            for need in needs:
+                if not is_there(need):
+                    missing.setdefault(need, []).append(place)
+    return missing
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Stop before the first test if one of the chosen ones cannot run here."""
+    chosen = {item.path.relative_to(ROOT).as_posix() for item in items if item.path.is_relative_to(ROOT)}
+    missing = missing_for(chosen, is_there)
+    if missing:
+        listed = "".join(f"\n  {need}, needed by {', '.join(places)}" for need, places in sorted(missing.items()))
+        raise pytest.UsageError(f"These are missing on this machine; 'make test-deps' installs them:{listed}")
