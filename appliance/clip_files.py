@@ -18,6 +18,8 @@ SIGNATURE_SUFFIX = ".json.sig"
 DRAFT_SUFFIX = ".draft"
 RECEIPT_SUFFIX = ".receipt"
 
+BLOCK_BYTES = 512 * 1024
+
 
 @dataclass(frozen=True)
 class ClipFiles:
@@ -66,16 +68,12 @@ def clips_with(folder: Path, suffix: str) -> list[ClipFiles]:
     return [ClipFiles(folder, clip_id) for clip_id in sorted(ids) if _is_clip_id(clip_id)]
 
 
-def _is_clip_id(name: str) -> bool:
-    try:
-        msgspec.convert(name, ClipId)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
 class GrowingFile:
-    """The sealed file of a running clip: every byte counted, hashed and, after `sync`, durable. One thread's."""
+    """The sealed file of a running clip: every byte counted, hashed and, after `sync`, durable. One thread's.
+
+    Bytes go to the system in blocks, and with `sync` at the latest: none of them is safe before that anyway, and
+    half a megabyte at a time costs the system half as much as eight chunks.
+    """
 
     def __init__(self, files: ClipFiles, draft: Manifest, disk: Disk) -> None:
         """Create the file; raises OSError."""
@@ -85,30 +83,50 @@ class GrowingFile:
         self.durable = 0
         self._disk = disk
         self._digest = hashlib.sha256()
+        self._block = memoryview(bytearray(BLOCK_BYTES))
+        self._filled = 0
         self._descriptor = disk.create(files.growing)
 
     @property
     def sha256(self) -> str:
-        """The digest (hex) of all that was written."""
+        """The digest (hex) of all that was synced."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append all of `data`; raises OSError, with what fitted counted."""
+        """Append all of `data`; raises OSError."""
         view = memoryview(data)
+        self.size += len(view)
         while view:
-            taken = self._disk.write(self._descriptor, view)
-            self._digest.update(view[:taken])
-            self.size += taken
-            view = view[taken:]
+            piece = view[: BLOCK_BYTES - self._filled]
+            self._block[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == BLOCK_BYTES:
+                self._flush()
 
     def sync(self) -> None:
         """Make all that was written durable; raises OSError."""
-        size = self.size
+        self._flush()
         self._disk.sync(self._descriptor)
-        self.durable = size
+        self.durable = self.size
 
     def close(self) -> None:
         """Let go of the file; harmless a second time."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _flush(self) -> None:
+        rest = self._block[: self._filled]
+        self._digest.update(rest)
+        self._filled = 0
+        while rest:
+            rest = rest[self._disk.write(self._descriptor, rest) :]
+
+
+def _is_clip_id(name: str) -> bool:
+    try:
+        msgspec.convert(name, ClipId)
+    except msgspec.ValidationError:
+        return False
+    return True
