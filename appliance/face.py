@@ -52,16 +52,6 @@ class Face:
         self._drawn_at = float("-inf")
         self._drawn: tuple[State, int | None] | None = None
 
-    @property
-    def why_headless(self) -> str:
-        """Why nobody sees the screen, empty where somebody does."""
-        return self._screen.display.why_headless
-
-    @property
-    def has_sound(self) -> bool:
-        """Whether anything is heard."""
-        return bool(self._indicators)
-
     def signal(self, action: Do) -> None:
         """Tell by tone what an action of the table wants told; harmless for other actions."""
         if action in _SIGNALS:

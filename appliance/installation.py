@@ -1,6 +1,10 @@
 """What a unit is when it is switched on: its enrolment, its clock, its spool, read once for every command."""
 
+import fcntl
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,9 +15,17 @@ from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
 from appliance.spool import Spool
 from appliance.writing import UnitFacts
 from evidence.certificates import Authority
+from evidence.errors import EnvironmentalError
 from evidence.signature import Signer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class UnitRunsError(EnvironmentalError):
+    """Another process is at work in the unit's folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"Another mirrorcam-unit is at work in {path}: end it first, or dock with it.")
 
 
 @dataclass(frozen=True)
@@ -55,3 +67,27 @@ class Installation:
             spool=Spool(folder.data, signer, reserve_minutes=settings.storage_reserve_minutes),
             facts=UnitFacts(settings.unit_id, f"mirrorcam {version('mirrorcam')}", boot_id),
         )
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Be the only process that records here or hands over; raises UnitRunsError. A crash lets go as well."""
+        descriptor = os.open(self.folder.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def is_at_work(self) -> bool:
+        """Tell whether a process records here or hands over."""
+        try:
+            with self.exclusively():
+                return False
+        except UnitRunsError:
+            return True
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UnitRunsError(self.folder.path) from error

@@ -7,6 +7,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.typing import EventDict
 
 from appliance.states import State
 from evidence.manifest import Manifest
@@ -24,17 +25,20 @@ class Journal:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+                _moment_first,
                 renderer,
             ],
         )
 
     # The process
 
-    def started(self, *, unit_id: str, policy_id: str, headless: str, sound: bool, waiting: int) -> None:
-        """Tell that the process is up; `headless` says why nobody sees its screen, empty where somebody does."""
-        self._log.info(
-            "started", unit_id=unit_id, policy_id=policy_id, headless=headless, sound=sound, clips_waiting=waiting
-        )
+    def started(self, *, unit_id: str, policy_id: str, waiting: int) -> None:
+        """Tell that the process is up, under which policy, and how many clips wait for a dock."""
+        self._log.info("started", unit_id=unit_id, policy_id=policy_id, clips_waiting=waiting)
+
+    def headless(self, sentence: str) -> None:
+        """Tell why nobody sees the screen."""
+        self._log.warning("headless", sentence=sentence)
 
     def recovered(self, clip_id: str, what: str) -> None:
         """Tell that something was brought to an end which the last shutdown left undone."""
@@ -133,3 +137,7 @@ class Journal:
     def undocked(self) -> None:
         """Tell that the unit was taken off the dock."""
         self._log.info("undocked")
+
+
+def _moment_first(_logger: object, _method: str, event: EventDict) -> EventDict:
+    return {name: event.pop(name) for name in ("at", "level", "event")} | dict(event)

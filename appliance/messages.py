@@ -98,9 +98,14 @@ def date_and_time(moment: datetime) -> str:
 
 
 def storage_left(minutes: int) -> str:
-    """Return how long one can still record."""
+    """Return how long one can still record, for the screen."""
+    return f"Storage {duration(minutes)}"
+
+
+def duration(minutes: int) -> str:
+    """Return minutes as hours and minutes."""
     hours, rest = divmod(minutes, 60)
-    return f"Storage {hours} h {rest:02} min" if hours else f"Storage {rest} min"
+    return f"{hours} h {rest:02} min" if hours else f"{rest} min"
 
 
 _IN_A_WINDOW = {

@@ -61,7 +61,7 @@ class Unit:
         self._wearer = wearer
         self._state = State.STARTING
         self._timers = Timers()
-        self._now = time.monotonic()
+        self._now = self._looked_at = time.monotonic()
         self._pending: deque[News] = deque()
         self._camera_failures = 0
         self._actions: dict[Do, Callable[[], News | None]] = {
@@ -103,8 +103,10 @@ class Unit:
 
     def _happenings(self) -> list[Happening]:
         came = self._inbox.wait(self._tick())
-        now = time.monotonic()
-        return came + [Happening(now, done) for done in self._panel.poll()]
+        before, self._looked_at = self._looked_at, time.monotonic()
+        # Nobody tells when between two looks a finger moved: so each touch is taken to be as short as it can have been.
+        moments = {Input.UP: before}
+        return came + [Happening(moments.get(done, self._looked_at), done) for done in self._panel.poll()]
 
     def _tick(self) -> float:
         if self._recording.awaits_first_bytes:

@@ -1,0 +1,105 @@
+"""The unit from being switched on to being switched off: its parts put together, and their order at both ends."""
+
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.battery import Battery
+from appliance.delivery import Delivery, Offload
+from appliance.face import Face
+from appliance.gauges import Gauges
+from appliance.inbox import Inbox
+from appliance.indicators import find_indicators
+from appliance.installation import Installation
+from appliance.journal import Journal
+from appliance.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
+from appliance.recording import Recording
+from appliance.rehearsal import Rehearsal
+from appliance.screen import Screen, open_display
+from appliance.sources import Sources
+from appliance.touch import Input, TouchPanel
+from appliance.unit import Unit
+from appliance.wearer import Wearer
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person who switches it on asks for; `touches` are a rehearsal's lines."""
+
+    sources: Sources
+    is_headless: bool = False
+    wearer: str | None = None
+    touches: Iterable[str] | None = None
+
+
+def switch_on(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal) -> None:
+    """Be a unit until it is switched off, by its wearer or by SIGTERM or SIGINT; then nothing is left open.
+
+    Raises CameraError for a film that cannot be played, UnitRunsError, or as `UnitFolder.policy` does.
+    """
+    wishes.sources.check(installation.settings)
+    _protect_memory(journal)
+    with installation.exclusively():
+        for recovered in installation.spool.recover():
+            journal.recovered(recovered.clip_id, recovered.what)
+        inbox = Inbox()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: inbox.put(Input.QUIT))
+        unit = _assemble(installation, offload, wishes, journal, inbox)
+        if wishes.touches is not None:
+            Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
+        unit.run()
+
+
+def _protect_memory(journal: Journal) -> None:
+    forbid_core_dumps()
+    try:
+        lock_memory()
+    except MemoryNotLockedError as error:
+        journal.memory_not_locked(str(error))
+
+
+def _assemble(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal, inbox: Inbox) -> Unit:
+    settings = installation.settings
+    recording = Recording(
+        installation,
+        open_camera=lambda policy: wishes.sources.open(settings, policy),
+        journal=journal,
+        tell=inbox.put,
+    )
+    wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
+    delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
+    display = open_display((settings.screen_width, settings.screen_height), headless=wishes.is_headless)
+    indicators = find_indicators()
+    journal.started(
+        unit_id=settings.unit_id,
+        policy_id=recording.policy.policy_id,
+        waiting=len(installation.spool.waiting()),
+    )
+    if display.why_headless:
+        journal.headless(f"No window is shown: {display.why_headless}.")
+    if wishes.sources.is_deaf(recording.policy):
+        journal.fault("no_microphone", "The policy asks for sound, but no microphone is named: add --microphone.")
+    gauges = Gauges(
+        installation.spool,
+        Battery(),
+        bits_per_second=settings.video_bits_per_second,
+        monotonic=installation.clock.monotonic,
+    )
+    face = Face(
+        Screen(display),
+        indicators,
+        gauges,
+        journal,
+        utc=installation.clock.utc,
+        docking=lambda: delivery.message,
+    )
+    return Unit(
+        inbox=inbox,
+        recording=recording,
+        delivery=delivery,
+        face=face,
+        panel=TouchPanel(),
+        journal=journal,
+        wearer=wearer.current,
+    )
