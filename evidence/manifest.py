@@ -1,12 +1,11 @@
 """The manifest: what the unit states about one clip, and signs."""
 
-from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
 
 from evidence.errors import NotGenuineError
-from evidence.identifiers import ClipId, Sha256Hex, UnitId
+from evidence.identifiers import ClipId, Label, Sha256Hex, UnitId
 from evidence.strict import SchemaError, Utc, read_json, write_json
 
 SCHEMA: Literal["mirrorcam/manifest/1"] = "mirrorcam/manifest/1"
@@ -14,8 +13,8 @@ MAX_BYTES = 1 << 20  # room for some 10 000 markers; a larger one is no manifest
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-Pseudonym = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-RecipientText = Annotated[str, msgspec.Meta(pattern=r"^age1[0-9a-z]+$", max_length=4096)]
+Pseudonym = Label
+RecipientText = Annotated[str, msgspec.Meta(pattern=r"^age1[0-9a-z]+\Z", max_length=4096)]
 
 # How a clip came to its end. All but the last are closed by the recorder; `power-lost` is found at the next start.
 EndedBy = Literal[
@@ -71,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ended_at: Utc | None
     clock: ClockQuality
     started_monotonic_seconds: Annotated[float, msgspec.Meta(ge=0)]
-    boot_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    boot_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
     pre_record_seconds: Seconds
     frames_written: Count | None
     frames_lost: Count | None
@@ -80,12 +79,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     markers: tuple[Marker, ...]
     complete: bool
     ended_by: EndedBy
-    policy_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    policy_id: Label
     policy_sha256: Sha256Hex
     recipients: Annotated[tuple[RecipientText, ...], msgspec.Meta(min_length=1, max_length=16)]
     ciphertext_bytes: Count
     ciphertext_sha256: Sha256Hex
-    software: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    software: Label
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -105,10 +104,6 @@ def decode(content: bytes) -> Manifest:
 
 
 def _check_agreement(manifest: Manifest) -> None:
-    for name in ("started_at", "ended_at"):
-        moment: datetime | None = getattr(manifest, name)
-        if moment is not None and moment.utcoffset() != timedelta(0):
-            raise SchemaError("manifest", f"{name} is not in UTC")
     if (manifest.sequence == 1) != (manifest.previous_manifest_sha256 is None):
         raise SchemaError("manifest", "previous_manifest_sha256 must be there for every sequence but the first")
     if manifest.complete and manifest.ended_by == "power-lost":

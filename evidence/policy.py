@@ -23,7 +23,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """All settings of one policy; `recipients` are the age recipients to whom every clip is sealed."""
 
     schema: Literal["mirrorcam/policy/1"] = "mirrorcam/policy/1"
-    policy_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+    policy_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
     recipients: Annotated[tuple[RecipientText, ...], msgspec.Meta(min_length=1, max_length=16)]
     pre_record_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_PRE_RECORD_SECONDS)] = 30
     pre_record_audio: bool = False
