@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
 from appliance.clip_files import GrowingFile
 from appliance.muxer import SMALLEST_PADDING, Muxer
-from appliance.ring import overwrite
 from evidence.age import CHUNK_SIZE, Recipient, SealingWriter
 
 # Fragments end each 0.27 s at 30 frames a second: the first end after 0.4 s makes a sync about every 0.5 s,
@@ -30,7 +29,7 @@ class ClipWriter:
     """Writes one clip; used by one thread, which may wait for the disk.
 
     What `progress` states as durable is durable: after a power cut it plays, but for its last packet. Any call may
-    raise OSError or CameraError; then nothing but `abandon` may follow. A packet is overwritten when it was taken.
+    raise OSError, after which only `abandon` may follow, or CameraError, after which `finish` may.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class ClipWriter:
     def take(self, packet: Packet) -> None:
         """Write a packet, and sync if it is time and a fragment is whole."""
         whole = self._muxer.add(packet)
-        overwrite(packet.data)
         if packet.kind is Kind.VIDEO:
             if self._sequence is not None:
                 self._lost += max(0, packet.sequence - self._sequence - 1)

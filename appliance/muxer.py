@@ -9,12 +9,14 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
+from appliance.camera import AudioTrack, CameraError, Kind, Packet, VideoTrack
 
 FRAGMENT_US = 250_000
 # One write per fragment up to this size, so that a sealing writer is fed whole chunks (libav's own default is 32 KiB).
 BUFFER_BYTES = 1 << 18
 SMALLEST_PADDING = 8  # a box is at least its size and its name (ISO/IEC 14496-12 §4.2)
+# A camera is given up when it was silent for a tenth of this: a longer gap is a clock that jumped, and no gap.
+LONGEST_GAP_US = 60_000_000
 
 _MICROSECONDS = Fraction(1, 1_000_000)
 _ENCODERS = {"aac": "aac", "opus": "libopus"}
@@ -37,9 +39,11 @@ class Muxer:
     - The first picture is a key frame that `has_parameter_sets`. Sound from before it is left out.
     - Each fragment (about 0.25 s) goes to `write` as soon as its last packet is known; what is cut anywhere plays up
       to the cut. Sound that comes late, pauses or never comes delays no picture and keeps its own time.
+    - Where the camera's clock jumps, the clip's goes on: no picture is left out, and no fragment waits.
     - `close` ends the clip with an `mfra` box that lists where every fragment begins.
     - A packet's bytes are copied: they may be overwritten when `add` returns.
     - When `write` raises, the error passes through and the clip stays cut there; only `abandon` may follow.
+      CameraError is raised for what no MP4 can hold; what came before it can still be closed.
     """
 
     def __init__(self, write: Callable[[bytes], object], video: VideoTrack, audio: AudioTrack | None) -> None:
@@ -52,12 +56,13 @@ class Muxer:
         )
         self._sound: Stream | None = _add_sound(self._container, audio) if audio else None
         self._sample_rate = audio.sample_rate if audio else 0
-        self._start_us: int | None = None
+        self._start_us: int | None = None  # the camera's time at which the clip begins
+        self._end_us = 0  # the clip's time at which its last picture ends
         self._last_picture = -1
         self._last_sound = -1
 
     def add(self, packet: Packet) -> bool:
-        """Take a packet, and tell whether a fragment went out with it; raises what `write` raises."""
+        """Take a packet, and tell whether a fragment went out with it; raises what `write` raises, or CameraError."""
         before = self._sink.size
         if packet.kind is Kind.VIDEO:
             self._add_picture(packet)
@@ -70,11 +75,13 @@ class Muxer:
         self._sink.pad(size)
 
     def close(self) -> None:
-        """Write what is held and the index; raises whatever `write` raises."""
+        """Write what is held and the index; raises what `write` raises, or CameraError."""
         self._sink.hold()
         try:
             self._container.close()
             self._sink.finish()
+        except av.FFmpegError as error:
+            raise _unusable(error) from error
         finally:
             self.abandon()
 
@@ -85,15 +92,22 @@ class Muxer:
     def _add_picture(self, packet: Packet) -> None:
         if self._start_us is None:
             self._start_us = packet.time_us
+        moment = packet.time_us - self._start_us
+        if not -FRAGMENT_US < moment - self._end_us < LONGEST_GAP_US:
+            moment = self._end_us
+            self._start_us = packet.time_us - moment
         # Two pictures never share a moment in a file, whatever the camera's clock says.
-        self._last_picture = max(packet.time_us - self._start_us, self._last_picture + 1)
+        self._last_picture = max(moment, self._last_picture + 1)
+        self._end_us = self._last_picture + packet.duration_us
         self._mux(packet, self._picture, _MICROSECONDS, self._last_picture, packet.duration_us)
 
     def _add_sound(self, packet: Packet) -> None:
         if self._sound is None or self._start_us is None or packet.time_us < self._start_us:
             return
-        moment = (packet.time_us - self._start_us) * self._sample_rate // 1_000_000
-        self._last_sound = max(moment, self._last_sound + 1)
+        moment_us = packet.time_us - self._start_us
+        if abs(moment_us - self._end_us) > LONGEST_GAP_US:
+            return
+        self._last_sound = max(moment_us * self._sample_rate // 1_000_000, self._last_sound + 1)
         duration = packet.duration_us * self._sample_rate // 1_000_000
         self._mux(packet, self._sound, Fraction(1, self._sample_rate), self._last_sound, duration)
 
@@ -106,7 +120,10 @@ class Muxer:
         muxed.pts = muxed.dts = moment
         muxed.duration = duration
         muxed.is_keyframe = packet.is_key or stream is self._sound
-        self._container.mux_one(muxed)
+        try:
+            self._container.mux_one(muxed)
+        except av.FFmpegError as error:
+            raise _unusable(error) from error
 
 
 class _Sink:
@@ -160,6 +177,10 @@ class _Sink:
     def _padding_before(self, offset: int) -> int:
         index = bisect_right(self._paddings, offset, key=lambda padding: padding[0])
         return self._paddings[index - 1][1] if index else 0
+
+
+def _unusable(error: av.FFmpegError) -> CameraError:
+    return CameraError(f"The camera gives what no clip can hold ({error.strerror}): have IT look at it.")
 
 
 def _add_sound(container: OutputContainer, audio: AudioTrack) -> Stream:

@@ -58,7 +58,7 @@ class Recorder:
     - `begin` hands the ring's packets to the writer, and every later packet after them: none is lost or doubled between
       the two. A clip begins with a key frame; no file is made before there is one.
     - The camera's thread never waits for the disk. What the disk has not taken waits in memory, up to
-      `max_waiting_bytes`; beyond that the clip ends as `storage-slow`.
+      `max_waiting_bytes` beside what the ring gave; beyond that the clip ends as `storage-slow`.
     - `end` returns at once; the writer closes the clip behind its last packet. The next `begin` need not wait for that.
     - A clip that is ended as `longest-clip` goes on to its next key frame, and the clip of the next `begin` begins with
       that one: no frame is lost between the two.
@@ -83,7 +83,7 @@ class Recorder:
         self._records_sound = audio is not None and policy.policy.record_audio
         self._keeps_sound = self._records_sound and policy.policy.pre_record_audio
         self._clock = clock
-        self._max_waiting_bytes = max_waiting_bytes
+        self._max_waiting_bytes = self._allowed_waiting_bytes = max_waiting_bytes
         # The gate guards where packets go. It is held for microseconds, never while the disk is used.
         self._gate = threading.Lock()
         self._current: Touch | None = None
@@ -110,7 +110,7 @@ class Recorder:
                 self._keep(packet)
             elif packet.kind is Kind.AUDIO and not self._records_sound:
                 overwrite(packet.data)
-            elif self._writer.bytes_waiting + len(packet.data) > self._max_waiting_bytes:
+            elif self._writer.bytes_waiting + len(packet.data) > self._allowed_waiting_bytes:
                 self._overflow(packet)
             else:
                 self._writer.put(packet)
@@ -133,6 +133,7 @@ class Recorder:
                 self._next = touch
             else:
                 self._current = touch
+                self._allowed_waiting_bytes = self._max_waiting_bytes + self._ring.bytes_held
                 self._writer.begin(replace(touch, earlier=self._ring.drain()))
         return touch.clip_id
 
@@ -183,6 +184,7 @@ class Recorder:
         self.end("shutdown")
         with self._gate:
             self._ring.wipe()
+            self._ring = Ring(max_seconds=0, max_bytes=0)
         return self._writer.quit(timeout)
 
     # Under the gate

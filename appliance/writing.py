@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
+from appliance.camera import AudioTrack, CameraError, Kind, Packet, VideoTrack
 from appliance.clip_writer import ClipWriter, Progress
 from appliance.clock import Clock
 from appliance.muxer import has_parameter_sets
@@ -28,7 +28,7 @@ SENTENCES: dict[EndedBy, str] = {
     "storage-full": "The storage is full, recording has stopped: put this unit on the dock.",
     "storage-slow": "The storage is too slow, recording has stopped: touch to record again, and have IT look at it.",
     "storage-failed": "The storage has failed, recording has stopped: change this unit.",
-    "camera-failed": "No usable picture comes from the camera, nothing was recorded: change this unit.",
+    "camera-failed": "No usable picture comes from the camera, so nothing more is recorded: change this unit.",
 }
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -121,7 +121,7 @@ class WriterThread:
 
     @property
     def bytes_waiting(self) -> int:
-        """Bytes of packets that the disk has not taken yet, those from before a touch not counted."""
+        """Bytes of packets that the disk has not taken yet."""
         return self._bytes_put - self._bytes_taken
 
     def put(self, packet: Packet) -> None:
@@ -133,6 +133,7 @@ class WriterThread:
         """Begin a clip."""
         with self._closed:
             self._unclosed.add(touch.clip_id)
+        self._bytes_put += sum(len(packet.data) for packet in touch.earlier)
         self._queue.put(touch)
 
     def end(self, stop: Stop) -> None:
@@ -160,7 +161,6 @@ class WriterThread:
                 self._idle()
                 continue
             if isinstance(item, Packet):
-                self._bytes_taken += len(item.data)
                 self._take(item)
             elif isinstance(item, Touch):
                 self._begin(item)
@@ -176,17 +176,20 @@ class WriterThread:
         self._sync()
 
     def _take(self, packet: Packet) -> None:
+        self._bytes_taken += len(packet.data)
         if self._clip is None and not self._begins_clip(packet):
             overwrite(packet.data)
             return
         try:
-            clip = self._clip = self._clip or self._open(packet)
-            clip.take(packet)
+            self._clip = self._clip or self._open(packet)
+            self._clip.take(packet)
+            self._look_after(self._clip)
+        except CameraError:
+            self._break_off("camera-failed")
         except (OSError, MirrorcamError) as error:
-            overwrite(packet.data)
             self._cut(error)
-        else:
-            self._look_after(clip)
+        finally:
+            overwrite(packet.data)
 
     def _begins_clip(self, packet: Packet) -> bool:
         is_key_frame = self._touch is not None and packet.kind is Kind.VIDEO and packet.is_key
@@ -206,20 +209,24 @@ class WriterThread:
             return
         try:
             self._clip.sync()
+            self._look_after(self._clip)
         except OSError as error:
             self._cut(error)
-        else:
-            self._look_after(self._clip)
 
     def _look_after(self, clip: ClipWriter) -> None:
-        """Show how far the clip has come, and end it while there is still room to close it."""
+        """Show how far the clip has come, and end it while there is still room to close it; raises OSError."""
         if self.writing and clip.progress is self.writing.progress:
             return
         assert self._touch is not None  # noqa: S101 – a clip has its touch
         self.writing = Writing(self._touch.clip_id, self._touch.monotonic, clip.progress)
         if not self._spool.free_bytes():
-            self._on_cut(self._touch.clip_id, SENTENCES["storage-full"])
-            self._end(Stop("storage-full", self._clock.utc()))
+            self._break_off("storage-full")
+
+    def _break_off(self, ended_by: EndedBy) -> None:
+        """End a clip that could go on, if only it were worth it or there were room."""
+        assert self._touch is not None  # noqa: S101 – only a clip can be broken off
+        self._on_cut(self._touch.clip_id, SENTENCES[ended_by])
+        self._end(Stop(ended_by, self._clock.utc()))
 
     def _end(self, stop: Stop) -> None:
         touch, clip = self._touch, self._clip
@@ -232,7 +239,7 @@ class WriterThread:
             try:
                 clip.finish()
                 self._spool.close_clip(clip.growing, _ending(clip, stop))
-            except OSError as error:
+            except (OSError, MirrorcamError) as error:
                 self._cut(error)
                 return
         self._let_go(touch)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ from appliance.disk import Disk
 from appliance.encoder import PictureEncoder
 from appliance.recorder import Recorder
 from appliance.ring import Ring
+from appliance.sound import SAMPLE_RATE, SoundEncoder
 from appliance.spool import Spool, SpooledClip
 from appliance.writing import UnitFacts
 from evidence.age import X25519Identity, open_bytes
@@ -66,26 +66,19 @@ def _encoded(video: VideoTrack, bits_per_second: int) -> list[tuple[bytes, bool]
 
 
 def sound(
-    seconds: float, codec: Literal["aac", "opus"] = "aac", *, start_us: int = 0
+    seconds: float,
+    codec: Literal["aac", "opus"] = "aac",
+    *,
+    start_us: int = 0,
+    heard: tuple[float, float] = (0.0, float("inf")),
 ) -> tuple[AudioTrack, list[Packet]]:
-    """Return a 440 Hz tone, 48 kHz, mono."""
-    rate = 48_000
-    encoder = av.CodecContext.create({"aac": "aac", "opus": "libopus"}[codec], "w")
-    assert isinstance(encoder, av.AudioCodecContext)
-    encoder.sample_rate, encoder.layout, encoder.time_base = rate, "mono", Fraction(1, rate)
-    encoder.format = {"aac": "fltp", "opus": "flt"}[codec]
-    encoder.open()
-    size = encoder.frame_size
-    packets: list[Packet] = []
-    for at in range(0, round(seconds * rate), size):
-        wave = 0.3 * np.sin(2 * np.pi * 440 * (np.arange(size) + at) / rate)
-        frame = AudioFrame.from_ndarray(wave.astype(np.float32)[None, :], encoder.format.name, "mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-        for encoded in encoder.encode(frame):
-            time_us = start_us + (encoded.pts or 0) * 1_000_000 // rate
-            duration_us = size * 1_000_000 // rate
-            packets.append(Packet(Kind.AUDIO, bytearray(encoded), True, time_us, duration_us, 0))
-    return AudioTrack(codec, rate, 1, bytes(encoder.extradata or b"")), packets
+    """Return a 440 Hz tone, 48 kHz, mono; silence outside the stretch that is `heard`."""
+    encoder = SoundEncoder(codec, channels=1)
+    times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    wave = np.where((times >= heard[0]) & (times < heard[1]), 0.5 * np.sin(2 * np.pi * 440 * times), 0)
+    samples = AudioFrame.from_ndarray(wave.astype(np.float32)[None, :], "fltp", "mono")
+    samples.sample_rate = SAMPLE_RATE
+    return encoder.track, encoder.encode(samples, time_us=start_us)
 
 
 def in_order(*tracks: Sequence[Packet]) -> list[Packet]:
