@@ -12,7 +12,6 @@ from appliance.inbox import Inbox
 from appliance.indicators import find_indicators
 from appliance.installation import Installation
 from appliance.journal import Journal
-from appliance.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
 from appliance.recording import Recording
 from appliance.rehearsal import Rehearsal
 from appliance.screen import Screen, open_display
@@ -20,6 +19,7 @@ from appliance.sources import Sources
 from appliance.touch import Input, TouchPanel
 from appliance.unit import Unit
 from appliance.wearer import Wearer
+from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
 
 
 @dataclass(frozen=True)

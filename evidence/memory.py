@@ -17,7 +17,7 @@ _CAP_IPC_LOCK = 14
 
 
 class MemoryNotLockedError(EnvironmentalError):
-    """The system does not let this process lock its memory, so pictures could reach the swap partition."""
+    """The system does not let this process lock its memory, so what it holds could reach the swap partition."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -28,7 +28,7 @@ class MemoryNotLockedError(EnvironmentalError):
 def lock_memory() -> None:
     """Keep every page of this process in RAM from now on; raises MemoryNotLockedError.
 
-    A limit that is merely high enough for now is refused too: the process would run into it while it records.
+    A limit that is merely high enough for now is refused too: the process would run into it in the middle of its work.
     """
     if not _may_lock_without_limit():
         raise MemoryNotLockedError("this process may lock only a part of it")
