@@ -39,6 +39,7 @@ def storage_low(minutes: int) -> Message:
 
 _HEADLINES = {
     Event.CAMERA_FAILED: "No camera",
+    Event.NOT_READY: "Not ready to record",
     Event.CLIP_REFUSED: "Not recording",
     Event.STORAGE_FULL: "Storage is full",
     Event.STORAGE_SLOW: "Recording broke off",

@@ -39,7 +39,7 @@ class Overlay:
         self._fonts: dict[int, pygame.font.Font] = {}
         self._pieces: dict[str, tuple[Hashable, pygame.Surface]] = {}
         self._shapes: dict[Hashable, pygame.Surface] = {}
-        self._margin = self._scaled(14)
+        self._margin = self._scaled(22)  # the hold runs outside of it
 
     def draw(self, view: View, onto: pygame.Surface) -> None:
         """Draw all that `view` has but the picture."""

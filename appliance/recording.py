@@ -11,6 +11,7 @@ from appliance.spool import StorageFullError
 from appliance.states import Event, News
 from appliance.works import Works
 from appliance.writing import SENTENCES
+from evidence.age import AgeError
 from evidence.errors import MirrorcamError
 from evidence.manifest import EndedBy
 from evidence.policy import Policy, SignedPolicy
@@ -81,8 +82,10 @@ class Recording:
             if self._works is None:
                 self._works = self._new_works()
             self._works.start()
-        except MirrorcamError as error:
+        except CameraError as error:
             return News(Event.CAMERA_FAILED, str(error))
+        except (MirrorcamError, AgeError, OSError) as error:
+            return News(Event.NOT_READY, str(error))
         return None
 
     def pause_camera(self) -> None:

@@ -30,6 +30,7 @@ class Event(StrEnum):
 
     CAMERA_READY = "camera ready"
     CAMERA_FAILED = "camera failed"
+    NOT_READY = "not ready"  # what the camera is to work with is missing: a good policy, a storage that keeps up
     CAMERA_RETRY_DUE = "camera retry due"
     TOUCHED = "touched"
     RELEASED = "released"
@@ -189,6 +190,7 @@ def _while_dark_or_live(state: State) -> dict[tuple[State, Event], Transition]:
 _COMMON: Table = {
     (State.STARTING, Event.CAMERA_READY): _to(State.STANDBY),
     (State.STARTING, Event.CAMERA_FAILED): _WARN_AND_RETRY_CAMERA,
+    (State.STARTING, Event.NOT_READY): _WARN_AND_RETRY_CAMERA,
     (State.STARTING, Event.DOCKED): _DOCK,
     (State.STARTING, Event.SHUT_DOWN): _SWITCH_OFF,
     **_while_dark_or_live(State.STANDBY),
@@ -218,6 +220,7 @@ _COMMON: Table = {
     (State.FAULT, Event.CLIP_BEGUN): _RECORD,
     (State.FAULT, Event.CLIP_REFUSED): _WARN,
     (State.FAULT, Event.CAMERA_FAILED): _WAIT_FOR_CAMERA,
+    (State.FAULT, Event.NOT_READY): _WAIT_FOR_CAMERA,
     (State.FAULT, Event.CAMERA_RETRY_DUE): _to(State.FAULT, Do.START_CAMERA),
     (State.FAULT, Event.CAMERA_READY): _to(State.STANDBY),
     (State.FAULT, Event.STORAGE_FULL): _to(State.FAULT, Disarm(Timer.RECORD_AGAIN), Do.WARN),
@@ -236,7 +239,7 @@ def table_for(policy: Policy) -> Table:
     return {**_COMMON, (State.STANDBY, Event.TOUCHED): first_touch, (State.RECORDING, Event.HELD): held}
 
 
-_CAMERA = {Event.CAMERA_READY, Event.CAMERA_FAILED}
+_STARTED = {Event.CAMERA_READY, Event.NOT_READY}
 _CLIP = {Event.CLIP_BEGUN, Event.CLIP_REFUSED}
 _STORAGE = {Event.STORAGE_FULL, Event.STORAGE_SLOW, Event.STORAGE_FAILED}
 _DOCKING_OVER = {Event.UNDOCKED, Event.OFFLOADED, Event.OFFLOAD_FAILED}
@@ -244,11 +247,11 @@ _DOCKING_OVER = {Event.UNDOCKED, Event.OFFLOADED, Event.OFFLOAD_FAILED}
 # What a state takes no notice of: a finger where there is nothing to start or stop, and news that comes too late.
 _NO_NOTICE: Mapping[State, set[Event]] = {
     State.STARTING: {Event.TOUCHED, Event.RELEASED, *_CLIP, *_STORAGE, *_DOCKING_OVER},
-    State.STANDBY: {Event.RELEASED, Event.CAMERA_READY, *_DOCKING_OVER},
-    State.LIVE: {Event.RELEASED, Event.CAMERA_READY, *_DOCKING_OVER},
-    State.RECORDING: {Event.CAMERA_READY, *_DOCKING_OVER},
-    State.POST_RECORDING: {Event.RELEASED, Event.CAMERA_READY, *_CLIP, *_DOCKING_OVER},
-    State.DOCKED: {Event.TOUCHED, Event.RELEASED, Event.DOCKED, *_CAMERA, *_CLIP, *_STORAGE},
+    State.STANDBY: {Event.RELEASED, *_STARTED, *_DOCKING_OVER},
+    State.LIVE: {Event.RELEASED, *_STARTED, *_DOCKING_OVER},
+    State.RECORDING: {*_STARTED, *_DOCKING_OVER},
+    State.POST_RECORDING: {Event.RELEASED, *_STARTED, *_CLIP, *_DOCKING_OVER},
+    State.DOCKED: {Event.TOUCHED, Event.RELEASED, Event.DOCKED, Event.CAMERA_FAILED, *_STARTED, *_CLIP, *_STORAGE},
     State.FAULT: {Event.RELEASED, *_DOCKING_OVER},
     State.OFF: set(Event),
 }

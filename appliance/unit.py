@@ -177,7 +177,7 @@ class Unit:
         """Keep what the wearer is to read of a fault."""
         if news.event is Event.CAMERA_READY:
             self._camera_failures = 0
-        if news.event is Event.CAMERA_FAILED:
+        if news.event in (Event.CAMERA_FAILED, Event.NOT_READY):
             self._camera_failures += 1
             self._recording.pause_camera()
             if before is State.FAULT and self._camera_failures > 1:
@@ -189,7 +189,7 @@ class Unit:
 
     def _entered(self, before: State) -> None:
         state = self._state
-        if before is State.DOCKED:
+        if before is State.DOCKED and state is not State.OFF:
             self._journal.undocked()
         if state in (State.STANDBY, State.LIVE, State.POST_RECORDING):
             self._journal.entered(state)

@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
 
-from dock_station.catalogue import clips, entries
+from dock_station import clock
+from dock_station.catalogue import alarms, clips, entries
 from dock_station.catalogue.entries import Entry
 from evidence.certificates import Authority, CertificateError, Role, holder_of
 from evidence.errors import NotGenuineError
@@ -42,11 +43,12 @@ class Custody:
     found by `check`, and who has the dock's key too, by the next unit that has seen a newer head (`knows`).
     """
 
-    def __init__(self, signer: Signer, clock: Callable[[], datetime]) -> None:
+    def __init__(self, signer: Signer, now: Callable[[], datetime]) -> None:
         self._signer = signer
-        self._clock = clock
+        self._clock = now
         certificate = x509.load_pem_x509_certificate(signer.certificate_pem)
-        self._holder = holder_of(certificate).uri
+        self._holder = holder_of(certificate)
+        self._dock = f"dock:{self._holder.name}"
         self._signer_sha256 = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
     def append(
@@ -55,13 +57,46 @@ class Custody:
         """Add an entry inside the caller's `Catalogue.writing()`.
 
         `actor` is `unit:<id>`, `person:<login>`, `shell:<system user>` or `dock`; `subject` is `clip:<id>`,
-        `unit:<id>`, `person:<login>` or `dock:<id>`. `details` must hold no name of a person and no secret.
+        `unit:<id>`, `person:<login>` or `dock:<id>`. `details` must hold no name of a person and no secret. If the
+        wall clock does not fit the entry before, the alarm about it is raised as well.
         """
+        self.watch_clock(connection)
+        return self._write(connection, actor, action, subject, details or {})
+
+    def watch_clock(self, connection: Connection) -> None:
+        """Raise the alarm about the clock if it does not fit the newest entry."""
+        newest = entries.newest(connection)
+        reason = clock.disagreement(newest.at, self._clock()) if newest else None
+        if reason:
+            self.distrust_clock(connection, reason)
+
+    def distrust_clock(self, connection: Connection, reason: str) -> None:
+        """Raise the alarm that the clock cannot be believed: nothing is deleted until a person vouches for it."""
+        sentence = f"The dock's clock cannot be believed, {reason}: nothing is deleted until someone vouches for it."
+        if alarms.raise_alarm(
+            connection, kind=alarms.CLOCK_JUMPED, subject=self._dock, sentence=sentence, at=self._clock()
+        ):
+            self._write(connection, "dock", "clock-distrusted", self._dock, {"reason": reason})
+
+    def vouch_for_clock(self, connection: Connection, *, actor: str, reason: str) -> bool:
+        """Let a person end the alarm about the clock, which is right now; False where there was none."""
+        alarm = alarms.find_open(connection, alarms.CLOCK_JUMPED, self._dock)
+        if alarm is None:
+            return False
+        alarms.clear(connection, alarm.alarm_id, cleared_by=actor, at=self._clock())
+        self._write(connection, actor, "clock-vouched-for", self._dock, {"reason": reason})
+        return True
+
+    def clock_is_trusted(self, connection: Connection) -> bool:
+        """Say whether no alarm about the clock is open."""
+        return alarms.find_open(connection, alarms.CLOCK_JUMPED, self._dock) is None
+
+    def _write(self, connection: Connection, actor: str, action: str, subject: str, details: Details) -> Entry:
         newest = entries.newest(connection)
         at = self._clock().astimezone(UTC)
         number = newest.number + 1 if newest else 1
         previous = newest.sha256 if newest else NOTHING_BEFORE
-        text = canonical(details or {})
+        text = canonical(details)
         content = form(
             number=number, at=at, actor=actor, action=action, subject=subject, details=text, previous_sha256=previous
         )
@@ -80,7 +115,7 @@ class Custody:
         clips.keep_certificate(
             connection,
             sha256=self._signer_sha256,
-            holder=self._holder,
+            holder=self._holder.uri,
             pem=self._signer.certificate_pem.decode("ascii"),
         )
         entries.add(connection, entry)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dock_station.catalogue.database import Catalogue
 from dock_station.catalogue.schema import require_current
+from dock_station.clock import utc_now
 from dock_station.custody import Custody
 from dock_station.settings import DockFolder, DockSettings
 from dock_station.vault import Vault
@@ -14,11 +15,6 @@ from evidence.policy import SignedPolicy
 from evidence.signature import Signer
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """Return the wall clock's time in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,13 @@ class VaultError(EnvironmentalError):
         super().__init__(f"The dock's vault fails: {what}; have IT look at its disk.")
 
 
+class PartLostError(VaultError):
+    """Bytes of an upload that were acknowledged are not there any more."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"acknowledged bytes of upload {upload_id} are lost")
+
+
 class Part:
     """An upload's file, open for appending."""
 
@@ -77,8 +84,8 @@ class Part:
 class Vault:
     """The folder of one dock's sealed clips.
 
-    Contract: whatever the vault has said it did is durable. `begin`, `store`, `discard` and `delete` may be called
-    again after a crash at any line, and then finish what was begun. It never looks around in its folders: which files
+    Contract: whatever the vault has said it did is durable. `store`, `discard` and `delete` may be called again
+    after a crash at any line, and then finish what was begun. It never looks around in its folders: which files
     exist, the catalogue knows.
     """
 
@@ -100,20 +107,18 @@ class Vault:
         if wanted > free:
             raise NoRoomError(wanted, free)
 
-    def begin(self, upload_id: str) -> None:
-        """Create the empty file of a new upload."""
-        self._part_file(upload_id).touch(mode=0o600)
-        sync_folder(self._folder / INCOMING)
-
     @contextmanager
     def appending(self, upload_id: str, offset: int) -> Iterator[Part]:
         """Open an upload's file behind its first `offset` bytes; anything beyond was never acknowledged and goes.
 
-        Raises VaultError where the file is gone or is shorter than that.
+        At offset 0 the file is made. Raises PartLostError where the file is gone or has less than `offset` bytes.
         """
         path = self._part_file(upload_id)
-        if not path.is_file() or path.stat().st_size < offset:
-            raise VaultError(f"acknowledged bytes of upload {upload_id} are lost")
+        if offset == 0:
+            path.touch(mode=0o600)
+            sync_folder(self._folder / INCOMING)
+        elif not path.is_file() or path.stat().st_size < offset:
+            raise PartLostError(upload_id)
         if self._read_back(upload_id).hashed_bytes > offset:
             self._forget(upload_id)
         part = Part(path, offset)

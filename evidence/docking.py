@@ -4,6 +4,7 @@ Clips travel by tus 1.0 (core, creation, checksum, expiration); the rest is JSON
 authenticated TLS 1.3 connection. docs/formats.md has it byte-exact.
 """
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
@@ -63,6 +64,32 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     manifest: bytes
     signature: bytes
+
+
+class RefusalCode(StrEnum):
+    """Why the dock refuses, for programs; docs/formats.md says with which HTTP status each comes."""
+
+    CERTIFICATE = "certificate"  # not one that this authority vouches for as a unit's
+    REQUEST = "request"  # the request is not one of this protocol
+    TUS_VERSION = "tus-version"
+    CONTENT_TYPE = "content-type"
+    UNKNOWN = "unknown"  # there is no such upload or path
+    GONE = "gone"  # the upload was discarded: create it anew
+    BUSY = "busy"  # another connection is at this upload: try again
+    OFFSET = "offset"  # ask for the offset by HEAD and go on there
+    CHECKSUM = "checksum"  # the piece arrived damaged and was thrown away: send it again
+    TOO_LONG = "too-long"
+    NO_ROOM = "no-room"
+    STORED = "stored"  # the dock has this clip: seal it to get the receipt
+    NOT_UPLOADED = "not-uploaded"  # bytes are missing: upload, then seal
+    SCHEMA = "schema"
+    FOREIGN = "foreign"  # it speaks of another unit, or of another clip, than the one it comes with
+    SIGNATURE = "signature"
+    REPLAYED = "replayed"
+    GAP = "gap"
+    BROKEN_CHAIN = "broken-chain"
+    DIFFERS = "differs"  # the upload is not what the manifest says and was discarded: upload it anew
+    DOCK = "dock"  # the dock itself is not in order: try again later
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from dock_station.catalogue.tables import alarms
 
 CUSTODY_REWRITTEN = "custody-rewritten"
 CLOCK_JUMPED = "clock-jumped"
+CLIP_REFUSED = "clip-refused"
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ uploads = Table(
     Column("upload_id", String(32), primary_key=True),
     Column("unit_id", NAME, ForeignKey("units.unit_id"), nullable=False),
     Column("clip_id", CLIP_ID, nullable=False),
+    Column("metadata", String(1024), nullable=False),  # Upload-Metadata as the client gave it; tus hands it back
     Column("length_bytes", BigInteger, nullable=False),
     Column("offset_bytes", BigInteger, nullable=False),  # durable: what was acknowledged
     Column("created_at", UtcDateTime, nullable=False),
@@ -217,7 +218,7 @@ alarms = Table(
     "alarms",
     metadata,
     Column("alarm_id", Integer, primary_key=True),
-    Column("kind", String(32), nullable=False),  # `custody-rewritten`, `clock-jumped`, `clip-damaged`
+    Column("kind", String(32), nullable=False),  # one of dock_station.catalogue.alarms
     Column("subject", String(128), nullable=False),
     Column("sentence", Text, nullable=False),
     Column("raised_at", UtcDateTime, nullable=False),

@@ -16,6 +16,7 @@ class Upload:
     upload_id: str
     unit_id: str
     clip_id: str
+    metadata: str
     length_bytes: int
     offset_bytes: int
     created_at: datetime

@@ -131,6 +131,7 @@ def _create_clips() -> None:
         sa.Column("upload_id", sa.String(32), nullable=False),
         sa.Column("unit_id", sa.String(32), nullable=False),
         sa.Column("clip_id", sa.String(36), nullable=False),
+        sa.Column("metadata", sa.String(1024), nullable=False),
         sa.Column("length_bytes", sa.BigInteger(), nullable=False),
         sa.Column("offset_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
