@@ -1,6 +1,7 @@
 """Whether the wall clock can be believed: nothing may be deleted early, or be kept for ever, because it was wrong."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -45,6 +46,26 @@ def disagreement(newest_entry_at: datetime, now: datetime) -> str | None:
     if now > newest_entry_at + LONGEST_SILENCE:
         return f"it is {_in_words(now - newest_entry_at)} ahead of the newest entry of the custody log"
     return None
+
+
+class ClockWatch:
+    """Watches the wall clock of one run of a process.
+
+    Contract: every step away from the reading at the start counts, so many small jumps are found as one large one is;
+    a jump is told again and again until `note` says that it stands in the catalogue.
+    """
+
+    def __init__(self, read: Callable[[], ClockReading] = read_clocks) -> None:
+        self._read = read
+        self._reference = read()
+
+    def jumped(self) -> str | None:
+        """Say how the wall clock jumped since the reference, or None."""
+        return jump(self._reference, self._read())
+
+    def note(self) -> None:
+        """Take the clocks as they are for the new reference: the jump is known, and a person will look at it."""
+        self._reference = self._read()
 
 
 def _in_words(span: timedelta) -> str:

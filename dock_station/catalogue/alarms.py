@@ -11,6 +11,9 @@ from dock_station.catalogue.tables import alarms
 CUSTODY_REWRITTEN = "custody-rewritten"
 CLOCK_JUMPED = "clock-jumped"
 CLIP_REFUSED = "clip-refused"
+RETENTION_STOPPED = "retention-stopped"
+DELETION_FAILED = "deletion-failed"
+HELD_TOO_LATE = "held-too-late"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ def still_open(connection: Connection) -> list[Alarm]:
     """Return the open alarms, the oldest first."""
     found = select(alarms).where(alarms.c.cleared_at.is_(None)).order_by(alarms.c.raised_at)
     return rows.many(Alarm, connection.execute(found))
+
+
+def find(connection: Connection, alarm_id: int) -> Alarm | None:
+    """Return the alarm with this number, also a cleared one."""
+    return rows.one(Alarm, connection.execute(select(alarms).where(alarms.c.alarm_id == alarm_id)).first())
 
 
 def find_open(connection: Connection, kind: str, subject: str) -> Alarm | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dock_station.catalogue import rows
 from dock_station.catalogue.clips import Clip
@@ -31,7 +31,10 @@ def find(connection: Connection, clip_id: str) -> Deletion | None:
 
 def unfinished(connection: Connection) -> list[Deletion]:
     """Return the deletions that were intended and not finished."""
-    return rows.many(Deletion, connection.execute(select(deletions).where(deletions.c.deleted_at.is_(None))))
+    return rows.many(
+        Deletion,
+        connection.execute(select(deletions).where(deletions.c.deleted_at.is_(None)).order_by(deletions.c.intended_at)),
+    )
 
 
 def intend(connection: Connection, clip: Clip, *, cause: str, due_at: datetime, at: datetime) -> None:
@@ -52,3 +55,8 @@ def intend(connection: Connection, clip: Clip, *, cause: str, due_at: datetime, 
 def finish(connection: Connection, clip_id: str, at: datetime) -> None:
     """Note that the clip's files are durably gone."""
     connection.execute(update(deletions).where(deletions.c.clip_id == clip_id).values(deleted_at=at))
+
+
+def withdraw(connection: Connection, clip_id: str) -> None:
+    """Forget the intent: the clip's files are all there, and it is kept."""
+    connection.execute(delete(deletions).where(deletions.c.clip_id == clip_id, deletions.c.deleted_at.is_(None)))

@@ -47,6 +47,12 @@ def held_clips(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(select(holds.c.clip_id).where(holds.c.released_at.is_(None))).scalars())
 
 
+def is_held(connection: Connection, clip_id: str) -> bool:
+    """Say whether the clip is held now."""
+    found = select(holds.c.hold_id).where(holds.c.clip_id == clip_id, holds.c.released_at.is_(None))
+    return connection.execute(found).first() is not None
+
+
 def set_hold(
     connection: Connection,
     clip_id: str,

@@ -1,0 +1,202 @@
+"""The retention worker: what it deletes, what it keeps, and every doubt at which it stops."""
+
+import json
+import threading
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from dock_station import custody
+from dock_station.catalogue import alarms, deletions, entries, holds
+from dock_station.catalogue.clips import Clip
+from dock_station.worker import RetentionWorker, run_every
+from tests.pki import policy_toml, write_policy
+from tests.stored import DAY, StoredDock
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> StoredDock:
+    return StoredDock(tmp_path / "dock")
+
+
+def worker(stored: StoredDock) -> RetentionWorker:
+    return RetentionWorker(stored.dock, stored.watch())
+
+
+def hold(stored: StoredDock, clip: Clip) -> None:
+    with stored.dock.catalogue.writing() as connection:
+        holds.set_hold(
+            connection,
+            clip.clip_id,
+            case_number="2026/17",
+            reason="evidence",
+            review_on=date(2027, 1, 1),
+            set_by="person:a-example",
+            at=stored.time.now(),
+        )
+
+
+def open_alarms(stored: StoredDock) -> list[str]:
+    with stored.dock.catalogue.reading() as connection:
+        return [alarm.kind for alarm in alarms.still_open(connection)]
+
+
+def actions(stored: StoredDock) -> list[str]:
+    with stored.dock.catalogue.reading() as connection:
+        return [entry.action for entry in entries.all_in_order(connection)]
+
+
+def live(stored: StoredDock, days: int, work: RetentionWorker) -> None:
+    """Let days pass as a running dock sees them: with a run each day."""
+    for _ in range(days):
+        stored.time.pass_(DAY)
+        work.run()
+
+
+def test_a_clip_whose_time_is_over_is_gone_with_a_record_and_an_entry(stored: StoredDock) -> None:
+    clip = stored.store(age=31 * DAY)
+    assert len(stored.files_of(clip)) == 3
+    done = worker(stored).run()
+    assert done.deleted == (clip.clip_id,)
+    assert stored.files_of(clip) == []
+    assert stored.find(clip).deleted_at == stored.time.now()
+    with stored.dock.catalogue.reading() as connection:
+        record = deletions.find(connection, clip.clip_id)
+        trail = entries.of_subject(connection, f"clip:{clip.clip_id}")
+        assert custody.check(connection, stored.dock.authority())
+    assert record
+    assert (record.deleted_at, record.ciphertext_sha256) == (stored.time.now(), clip.ciphertext_sha256)
+    assert [entry.action for entry in trail] == ["clip-deletion-intended", "clip-deleted"]
+    assert json.loads(trail[-1].details)["manifest_sha256"] == clip.manifest_sha256
+
+
+def test_a_clip_that_is_not_due_stays_to_the_day(stored: StoredDock) -> None:
+    clip, work = stored.store(), worker(stored)
+    live(stored, 29, work)
+    assert len(stored.files_of(clip)) == 3
+    live(stored, 1, work)
+    assert stored.files_of(clip) == []
+
+
+def test_a_held_clip_stays_however_old_it_is(stored: StoredDock) -> None:
+    clip = stored.store(age=3000 * DAY)
+    hold(stored, clip)
+    assert worker(stored).run().deleted == ()
+    assert len(stored.files_of(clip)) == 3
+
+
+def test_a_wall_clock_that_jumps_forward_deletes_nothing_until_a_person_vouches(stored: StoredDock) -> None:
+    clip, work = stored.store(), worker(stored)
+    work.run()
+    stored.time.jump(400 * DAY)
+    done = work.run()
+    assert done.deleted == ()
+    assert done.stopped
+    assert "cannot be believed" in done.stopped
+    assert open_alarms(stored) == [alarms.CLOCK_JUMPED]
+    assert work.run().stopped, "it stays stopped while the alarm is open"
+    stored.time.jump(-400 * DAY)
+    with stored.dock.catalogue.writing() as connection:
+        assert stored.dock.custody.vouch_for_clock(connection, actor="shell:root", reason="set again")
+    assert work.run().stopped is None
+    assert len(stored.files_of(clip)) == 3
+
+
+@pytest.mark.parametrize("hours", [-24 * 40, -1, 1, 24])
+def test_a_jump_while_it_runs_is_seen_even_where_the_custody_log_cannot_tell(stored: StoredDock, hours: int) -> None:
+    clip, work = stored.store(age=30 * DAY - timedelta(minutes=30)), worker(stored)
+    work.run()
+    stored.time.jump(timedelta(hours=hours))
+    assert work.run().stopped
+    assert len(stored.files_of(clip)) == 3
+
+
+def test_many_small_jumps_count_as_one(stored: StoredDock) -> None:
+    work = worker(stored)
+    for _ in range(2):
+        assert work.run().stopped is None
+        stored.time.jump(timedelta(seconds=70))
+    assert work.run().stopped
+
+
+def test_a_clock_set_back_while_the_worker_was_off_is_seen_by_the_custody_log(stored: StoredDock) -> None:
+    worker(stored).run()
+    stored.time.jump(-3 * DAY)
+    assert worker(stored).run().stopped
+
+
+def test_a_dock_that_was_silent_for_long_waits_for_a_person(stored: StoredDock) -> None:
+    clip = stored.store()
+    worker(stored).run()
+    stored.time.jump(60 * DAY)
+    assert worker(stored).run().stopped
+    assert len(stored.files_of(clip)) == 3
+
+
+def test_a_dock_that_runs_says_so_once_a_day_and_so_its_clock_stays_believed(stored: StoredDock) -> None:
+    work = worker(stored)
+    for _ in range(24 * 6 * 10):
+        stored.time.pass_(timedelta(minutes=10))
+        assert work.run().stopped is None
+    assert actions(stored).count("dock-alive") == 10
+
+
+@pytest.mark.parametrize("spoil", ["remove", "change"])
+def test_without_a_good_policy_nothing_is_deleted_and_an_alarm_says_so_until_it_is_back(
+    stored: StoredDock, spoil: str
+) -> None:
+    clip = stored.store(age=31 * DAY)
+    if spoil == "remove":
+        stored.folder.policy_file.unlink()
+    else:
+        stored.folder.policy_file.write_text(policy_toml(days=1))
+    work = worker(stored)
+    done = work.run()
+    assert done.stopped
+    assert len(stored.files_of(clip)) == 3
+    assert open_alarms(stored) == [alarms.RETENTION_STOPPED]
+    write_policy(stored.folder, stored.pki, policy_toml())
+    assert work.run().deleted == (clip.clip_id,)
+    assert open_alarms(stored) == []
+
+
+def test_a_shorter_policy_does_not_break_what_was_promised_but_its_maximum_does(stored: StoredDock) -> None:
+    clip = stored.store(age=20 * DAY)
+    write_policy(stored.folder, stored.pki, policy_toml(days=5, high=25))
+    work = worker(stored)
+    assert work.run().deleted == ()
+    live(stored, 5, work)
+    assert stored.files_of(clip) == []
+
+
+def test_one_clip_that_cannot_be_removed_does_not_keep_the_others(stored: StoredDock) -> None:
+    stuck, free = stored.store(age=40 * DAY), stored.store(age=35 * DAY)
+    sealed = stored.dock.vault.sealed_file(stuck.vault_key)
+    sealed.unlink()
+    sealed.mkdir()  # what cannot be unlinked, whoever runs this
+    done = worker(stored).run()
+    assert done.deleted == (free.clip_id,)
+    assert stuck.clip_id in done.failed[0]
+    assert open_alarms(stored) == [alarms.DELETION_FAILED]
+    sealed.rmdir()
+    assert worker(stored).run().deleted == (stuck.clip_id,)
+    assert open_alarms(stored) == []
+
+
+def test_the_scheduler_runs_at_once_and_ends_when_told(stored: StoredDock) -> None:
+    clip, stop = stored.store(age=31 * DAY), threading.Event()
+    watch = stored.watch()
+    thread = threading.Thread(
+        target=run_every, args=(RetentionWorker(stored.dock, watch), watch, timedelta(minutes=10), stop)
+    )
+    thread.start()
+    gone = threading.Event()
+    for _ in range(300):
+        if not stored.files_of(clip):
+            break
+        gone.wait(0.1)
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert stored.files_of(clip) == []
