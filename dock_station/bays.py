@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -100,10 +101,10 @@ def create_app(dock: Dock) -> Flask:
         greeting = _read(Greeting, MAX_GREETING, "greeting")
         return _json(200, msgspec.json.encode(reception.greet(g.unit, greeting)))
 
-    @app.post(SEAL_PATH.format(clip_id="<clip_id>"))
-    def seal(clip_id: str) -> Response:
+    @app.post(SEAL_PATH.format(clip_id="<uuid:clip_id>"))
+    def seal(clip_id: UUID) -> Response:
         content = _read(SealRequest, MAX_SEAL_REQUEST, "seal request")
-        return _json(200, msgspec.json.encode(intake.seal(g.certificate, clip_id, content)))
+        return _json(200, msgspec.json.encode(intake.seal(g.certificate, str(clip_id), content)))
 
     app.register_blueprint(tus.TusRoutes(uploads).blueprint())
     app.register_error_handler(MirrorcamError, _refuse)

@@ -14,7 +14,8 @@ from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
 from dock_station.dock import Dock
 from dock_station.reception import ForeignError
-from dock_station.uploads import AlreadyStoredError, Uploads
+from dock_station.uploads import AlreadyStoredError, NotUploadedError, Uploads
+from dock_station.vault import PartLostError
 from evidence import manifest as manifests
 from evidence import receipt as receipts
 from evidence.certificates import Holder, holder_of
@@ -84,6 +85,9 @@ class Intake:
         except ClipDiffersError:
             self._uploads.discard(upload)
             raise
+        except PartLostError as error:
+            self._uploads.discard(upload)
+            raise NotUploadedError(upload.clip_id, "the dock lost a part of it") from error
 
     def _keep(
         self,

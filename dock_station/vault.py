@@ -132,13 +132,18 @@ class Vault:
         return Follower(self._read_back(upload_id))
 
     def sha256(self, upload_id: str, clip_id: str, size: int) -> str:
-        """Return the digest (hex) of an upload's bytes as the disk gives them back; raises VaultError."""
+        """Return the digest (hex) of an upload's bytes as the disk gives them back; raises PartLostError or VaultError.
+
+        After a crash in the middle of `store` they may lie under the clip's name already.
+        """
         stored = self.sealed_file(self.key_of(clip_id))
         read_back = self._read_back(upload_id) if self._part_file(upload_id).exists() else ReadBack(stored)
         try:
             return read_back.sha256_of(size)
-        except (OSError, EOFError) as error:
-            raise VaultError(f"it cannot be read back ({error})") from error
+        except (FileNotFoundError, EOFError) as error:
+            raise PartLostError(upload_id) from error
+        except OSError as error:
+            raise VaultError(f"clip {clip_id} cannot be read back ({error.strerror})") from error
 
     def store(self, upload_id: str, clip_id: str, *, manifest: bytes, signature: bytes) -> str:
         """Make an upload the clip `clip_id` with its manifest and signature, durably, and return its key."""
