@@ -160,7 +160,7 @@ def opened(path: Path, identities: Sequence[Identity]) -> Iterator[OpenClip]:
         yield OpenClip(path, sealed)
 
 
-def write_new_file(path: Path, fill: Callable[[Sink], None]) -> None:
+def write_new_file(path: Path, fill: Callable[[Sink], object]) -> None:
     """Write a file that is not there yet, readable by its owner alone: whole and durable, or not at all.
 
     Raises OutputExistsError, OutputError, or what `fill` raises.
