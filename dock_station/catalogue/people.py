@@ -1,6 +1,6 @@
 """The people who may use the dock: accounts, their roles, and the state of their sign-ins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -18,13 +18,18 @@ class Person:
     display_name: str
     role: str
     wearer: str | None
-    password_hash: str
+    password_hash: str = field(repr=False)
     password_changed_at: datetime
     must_change_password: bool
     failed_attempts: int
     locked_until: datetime | None
     created_at: datetime
     disabled_at: datetime | None
+
+    @property
+    def active(self) -> bool:
+        """Whether the person may sign in, a lock-out aside."""
+        return self.disabled_at is None
 
 
 def find(connection: Connection, person_id: int) -> Person | None:
