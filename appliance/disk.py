@@ -30,6 +30,18 @@ class Disk:
         """Make durable what was written; returns when the medium says so."""
         os.fdatasync(descriptor)
 
+    def settle(self, path: Path) -> None:
+        """Make durable what a file has, and forget it: who reads it next reads the medium.
+
+        After a failed sync the system's memory holds bytes that the medium never got.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
     def write_durably(self, path: Path, content: bytes) -> None:
         """Replace a small file: whole or not at all, and durable."""
         write_durably(path, content, mode=0o600)

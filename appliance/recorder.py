@@ -33,6 +33,13 @@ class StorageSlowError(EnvironmentalError):
         super().__init__("The storage has not taken the last clip yet: wait a moment, then touch again.")
 
 
+class StorageFailedError(EnvironmentalError):
+    """The storage does not even say how much room it has."""
+
+    def __init__(self) -> None:
+        super().__init__(SENTENCES["storage-failed"])
+
+
 @dataclass(frozen=True)
 class RecorderStatus:
     """The recorder at one moment.
@@ -118,9 +125,13 @@ class Recorder:
     def begin(self, *, wearer: str) -> str:
         """Begin a clip with what the ring holds, and return its id.
 
-        Raises StorageFullError, StorageSlowError or AlreadyRecordingError. What fails later stands in `status`.
+        Raises StorageFullError, StorageFailedError, StorageSlowError or AlreadyRecordingError. What fails later stands
+        in `status`.
         """
-        self._spool.require_room()
+        try:
+            self._spool.require_room()
+        except OSError as error:
+            raise StorageFailedError from error
         moment = self._clock.utc()
         touch = Touch(new_clip_id(moment), wearer, moment, self._clock.monotonic(), self._clock.quality())
         with self._gate:

@@ -239,15 +239,19 @@ class Spool:
     def close_cut_clip(self, growing: GrowingFile, ending: Ending) -> None:
         """Close a clip that could not be written to its end; what the medium holds is read back, and that is stated.
 
-        Raises OSError; what is left to do then, `recover` does, or `open_clip` of the next.
+        One of which the medium holds nothing is forgotten. Raises OSError; what is left to do then, `recover` does, or
+        `open_clip` of the next.
         """
         growing.close()
         known = msgspec.structs.replace(
             growing.draft, ended_by=ending.ended_by, ended_at=ending.ended_at, mute_spans=ending.mute_spans
         )
         with self._lock:
-            self._disk.write_durably(growing.files.draft, manifests.encode(known))
-            self._finish(growing.files)
+            if _size(growing.files.growing):
+                self._disk.write_durably(growing.files.draft, manifests.encode(known))
+                self._finish(growing.files)
+            else:
+                self._forget(growing.files)
 
     def recover(self) -> tuple[Recovered, ...]:
         """Bring to an end what a power cut or a crash left undone; to be called once, before the first clip.
@@ -322,6 +326,7 @@ class Spool:
             self._close(files, manifests.decode(files.manifest.read_bytes()))
             return
         draft = manifests.decode(files.draft.read_bytes())
+        self._disk.settle(files.growing)
         size, sha256 = _measure(files.growing)
         self._close(files, msgspec.structs.replace(draft, ciphertext_bytes=size, ciphertext_sha256=sha256))
 

@@ -1,0 +1,244 @@
+"""Power cuts: only a part of all that the real recorder did to its disk is on the medium, and what must then hold."""
+
+import contextlib
+import hashlib
+import io
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pytest
+
+from appliance.camera import AudioTrack, Packet
+from appliance.recorder import Recorder
+from appliance.spool import Spool, SpooledClip
+from evidence.age import CHUNK_SIZE, AgeError, SealedFile, read_header
+from evidence.age.errors import ChunkCorruptedError
+from evidence.chain import Link, check_follows, link_of
+from evidence.manifest import Manifest, check_ciphertext
+from tests.faults.disks import LoggingDisk, Medium, Step
+from tests.recording import FRAME_US, PATIENCE, Hand, Unit, decoded, in_order, pictures, sound
+
+MOMENTS = 30
+CLIP_SECONDS = 4
+WORST_LOSS = 1.0
+RATES = (200_000, 8_000_000)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A unit that has recorded three clips, and each step of how they came to its disk."""
+
+    unit: Unit
+    steps: list[Step]
+    begins: list[float]  # on the steps' clock, when each clip was begun
+    ends: list[float]
+    pre_record_seconds: list[float]
+
+
+class Stage:
+    """Leads packets to a recorder in step with its writer, so that every step has the moment of its packet."""
+
+    def __init__(self, folder: Path, *, audio: AudioTrack | None, pre_record_seconds: int) -> None:
+        self.hand = Hand()
+        self.unit = Unit(folder)
+        self.disk = LoggingDisk(self.hand.monotonic)
+        self.spool = self.unit.spool(self.disk)
+        self.spool.recover()
+        self.recorder = self.unit.recorder(
+            self.spool, hand=self.hand, audio=audio, pre_record_seconds=pre_record_seconds, pre_record_audio=True
+        )
+
+    def lead(self, packets: Sequence[Packet]) -> None:
+        for packet in packets:
+            self.hand.seconds = packet.time_us / 1_000_000
+            self.recorder.push(packet)
+            wait_until_taken(packet)
+
+    def keep(self, packets: Sequence[Packet]) -> None:
+        for packet in packets:
+            self.hand.seconds = packet.time_us / 1_000_000
+            self.recorder.push(packet)
+
+
+def wait_until_taken(packet: Packet) -> None:
+    """Wait until the writer has overwritten a packet, which is the last thing that it does with it."""
+    over = time.monotonic() + PATIENCE
+    while any(packet.data):
+        assert time.monotonic() < over, "the writer has not taken a packet"
+        time.sleep(0)
+
+
+def recorded(folder: Path, bits_per_second: int, *, with_sound: bool = False, pre_record_seconds: int = 2) -> Run:
+    seconds = pre_record_seconds + CLIP_SECONDS
+    track = sound(1)[0] if with_sound else None
+    stage = Stage(folder, audio=track, pre_record_seconds=pre_record_seconds)
+    begins, ends = [], []
+    for number in range(3):
+        start_us = round((stage.hand.seconds + number) * 1_000_000)
+        tracks = [pictures(seconds, start_us=start_us, bits_per_second=bits_per_second)]
+        tracks += [sound(seconds, start_us=start_us)[1]] if with_sound else []
+        packets = in_order(*tracks)
+        touch_us = start_us + pre_record_seconds * 1_000_000 - FRAME_US
+        earlier = [packet for packet in packets if packet.time_us < touch_us]
+        stage.keep(earlier)
+        stage.hand.seconds = touch_us / 1_000_000
+        begins.append(stage.hand.seconds)
+        stage.recorder.begin(wearer="w")
+        for packet in earlier[-1:]:
+            wait_until_taken(packet)
+        stage.lead(packets[len(earlier) :])
+        stage.recorder.end("wearer")
+        assert stage.recorder.wait_closed(PATIENCE)
+        ends.append(stage.hand.seconds)
+    assert stage.recorder.shut_down(PATIENCE)
+    clips = stage.spool.waiting()
+    for clip in clips:
+        assert len(decoded(stage.unit.open(clip))) == clip.manifest.frames_written
+    earlier_seconds = [clip.manifest.pre_record_seconds for clip in clips]
+    return Run(stage.unit, stage.disk.steps, begins, ends, earlier_seconds)
+
+
+@pytest.fixture(scope="module", params=[*RATES, "sound", "no pre-record"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("unit")
+    if request.param == "sound":
+        return recorded(folder, 800_000, with_sound=True)
+    if request.param == "no pre-record":
+        return recorded(folder, 800_000, pre_record_seconds=0)
+    assert isinstance(request.param, int)
+    return recorded(folder, request.param)
+
+
+def opened(unit: Unit, clip: SpooledClip) -> bytes:
+    """Return the MP4 of a clip as far as its key opens it."""
+    with clip.sealed_file.open("rb") as file:
+        try:
+            header = read_header(file)
+            sealed = SealedFile(file, header, header.unwrap([unit.identity]))
+        except AgeError:
+            return b""
+        plain = b""
+        with contextlib.suppress(ChunkCorruptedError):  # the medium may have a later chunk and not an earlier one
+            while piece := sealed.read_at(len(plain), CHUNK_SIZE):
+                plain += piece
+        return plain
+
+
+def played_seconds(mp4: bytes) -> float:
+    """Play what is left of a clip, and return the end of its last whole picture."""
+    try:
+        with av.open(io.BytesIO(mp4), mode="r") as container:
+            whole = [packet for packet in container.demux(video=0) if not packet.is_corrupt]
+    except av.FFmpegError:
+        return 0.0
+    ends = [
+        float((packet.pts + packet.duration) * packet.time_base)
+        for packet in whole
+        if packet.pts is not None and packet.duration is not None and packet.time_base is not None
+    ]
+    return max(ends, default=0.0)
+
+
+def check_chain(clips: Sequence[SpooledClip], unit: Unit) -> Link | None:
+    newest: Link | None = None
+    for clip in clips:
+        content = clip.manifest_file.read_bytes()
+        check_follows(clip.manifest, newest)
+        newest = link_of(clip.manifest, content)
+        assert unit.signer
+        assert clip.signature_file.read_bytes() == unit.signer.sign(content)
+        sealed = clip.sealed_file.read_bytes()
+        check_ciphertext(clip.manifest, size=len(sealed), sha256=hashlib.sha256(sealed).hexdigest())
+    return newest
+
+
+def record_another(unit: Unit, spool: Spool) -> Manifest:
+    recorder: Recorder = unit.recorder(spool, hand=Hand())
+    recorder.begin(wearer="w")
+    for packet in pictures(1, start_us=1_000_000_000):
+        recorder.push(packet)
+    recorder.end("wearer")
+    assert recorder.shut_down(PATIENCE)
+    (clip,) = [clip for clip in spool.waiting() if clip.sequence == max(clip.sequence for clip in spool.waiting())]
+    assert clip.manifest.complete
+    return clip.manifest
+
+
+def check_start(unit: Unit) -> list[SpooledClip]:
+    """Start a unit on what is left, check all that must hold, record another clip, and return those from before."""
+    before = {path.name.removesuffix(".part"): path.read_bytes() for path in (unit.folder / "data").glob("*.age*")}
+    spool = unit.spool()
+    spool.recover()
+    clips = list(spool.waiting())
+    newest = check_chain(clips, unit)
+    for clip in clips:
+        assert clip.sealed_file.read_bytes() == before[clip.sealed_file.name], "recovery has changed what was recorded"
+    following = record_another(unit, spool)
+    assert following.sequence == (newest.sequence + 1 if newest else 1)
+    assert following.previous_manifest_sha256 == (newest.manifest_sha256 if newest else None)
+    check_chain(spool.waiting(), unit)
+    return clips
+
+
+def check_clips(run: Run, unit: Unit, clips: Sequence[SpooledClip], count: int, moment: float) -> None:
+    """Check that the clips closed within `count` steps are whole, and that little is lost of the one that runs."""
+    closings = [at for at, step in enumerate(run.steps[:count]) if step.what == "replace" and step.name == "spool.json"]
+    assert len(clips) >= len(closings)
+    for clip in clips[: len(closings)]:
+        for file in (clip.sealed_file, clip.manifest_file, clip.signature_file):
+            assert file.read_bytes() == (run.unit.folder / "data" / file.name).read_bytes()
+    running = len(closings)
+    if running == len(run.begins) or moment - run.begins[running] < 2 * FRAME_US / 1_000_000:
+        return  # nothing runs, or the touch was just now, and the ring is on its way to the disk
+    kept = played_seconds(opened(unit, clips[running])) if running < len(clips) else 0.0
+    recorded_seconds = min(moment, run.ends[running]) - run.begins[running] + run.pre_record_seconds[running]
+    lost = recorded_seconds - kept
+    assert lost <= WORST_LOSS, f"{lost:.2f} s lost at step {count}, second {moment}"
+
+
+@pytest.mark.parametrize("keeps", ["what was synced", "some of the rest"])
+def test_a_power_cut_takes_a_second_at_most_and_nothing_of_other_clips(run: Run, keeps: str, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    for number in range(MOMENTS):
+        count = chance.randrange(1, len(run.steps))
+        moment = chance.uniform(run.steps[count - 1].moment, run.steps[count].moment)
+        unit = Unit(tmp_path / str(number), run.unit.identity, run.unit.pki, run.unit.signer)
+        medium = Medium().take(run.steps[:count])
+        medium.cut(unit.folder / "data", chance=chance if keeps == "some of the rest" else None)
+        check_clips(run, unit, check_start(unit), count, moment)
+
+
+def test_a_power_cut_after_the_recovery_of_a_killed_process_harms_nothing(run: Run, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for number in range(MOMENTS):
+        count = chance.randrange(1, len(run.steps))
+        killed = Unit(tmp_path / f"{number}-killed", run.unit.identity, run.unit.pki, run.unit.signer)
+        medium = Medium().take(run.steps[:count])
+        medium.write_seen(killed.folder / "data")
+        disk = LoggingDisk(Hand().monotonic)
+        killed.spool(disk).recover()
+        unit = Unit(tmp_path / str(number), run.unit.identity, run.unit.pki, run.unit.signer)
+        medium.take(disk.steps).cut(unit.folder / "data")
+        check_clips(run, unit, check_start(unit), count, run.steps[count - 1].moment)
+
+
+def test_a_second_power_cut_at_any_step_of_the_recovery_harms_nothing(run: Run, tmp_path: Path) -> None:
+    chance = random.Random(11)
+    closing = [at for at, step in enumerate(run.steps) if step.what in ("replace", "rename", "remove")]
+    for number, count in enumerate([*closing[6:11], *chance.sample(range(1, len(run.steps)), 3)]):
+        first = Unit(tmp_path / f"{number}", run.unit.identity, run.unit.pki, run.unit.signer)
+        Medium().take(run.steps[:count]).cut(first.folder / "data", chance=chance)
+        left = tmp_path / f"{number}-left"
+        shutil.copytree(first.folder / "data", left)
+        disk = LoggingDisk(Hand().monotonic)
+        first.spool(disk).recover()
+        for again in range(len(disk.steps)):
+            unit = Unit(tmp_path / f"{number}-{again}", run.unit.identity, run.unit.pki, run.unit.signer)
+            Medium(left).take(disk.steps[:again]).cut(unit.folder / "data", chance=chance)
+            clips = check_start(unit)
+            check_clips(run, unit, clips, count, run.steps[count - 1].moment)
