@@ -12,7 +12,7 @@ from pathlib import Path
 
 from appliance.clock import Clock
 from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
-from appliance.spool import Spool
+from appliance.spool import Recovered, Spool
 from appliance.writing import UnitFacts
 from evidence.certificates import Authority
 from evidence.errors import EnvironmentalError
@@ -67,6 +67,11 @@ class Installation:
             spool=Spool(folder.data, signer, reserve_minutes=settings.storage_reserve_minutes),
             facts=UnitFacts(settings.unit_id, f"mirrorcam {version('mirrorcam')}", boot_id),
         )
+
+    def recover(self) -> tuple[Recovered, ...]:
+        """Bring to an end what a power cut left undone; for who works here `exclusively`. Raises OSError."""
+        self.folder.settle_policy()
+        return self.spool.recover()
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:

@@ -40,7 +40,7 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
     wishes.sources.check(installation.settings)
     _protect_memory(journal)
     with installation.exclusively():
-        for recovered in installation.spool.recover():
+        for recovered in installation.recover():
             journal.recovered(recovered.clip_id, recovered.what)
         inbox = Inbox()
         for number in (signal.SIGTERM, signal.SIGINT):

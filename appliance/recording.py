@@ -152,4 +152,4 @@ class Recording:
         )
 
     def _read_policy(self) -> SignedPolicy:
-        return self._installation.folder.policy(self._installation.clock.utc())
+        return self._installation.folder.policy()

@@ -1,18 +1,20 @@
 """A unit's own settings and the files of its enrolment, as one folder holds them."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from cryptography import x509
 
 from evidence.certificates import Authority, load_certificate
+from evidence.durable import sync_folder, write_durably
 from evidence.errors import EnvironmentalError
 from evidence.identifiers import UnitId
 from evidence.policy import SignedPolicy, open_signed, read_signed
-from evidence.signature import Signer
-from evidence.strict import read_toml
+from evidence.signature import Signed, Signer
+from evidence.strict import read_json, read_toml, write_json
 
 
 class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,16 +87,59 @@ class UnitFolder:
         """Return the authority this unit was enrolled by; raises CertificateFileError."""
         return Authority(load_certificate(self.authority_file))
 
-    def policy(self, at: datetime) -> SignedPolicy:
-        """Return the policy in force if its signature is good; raises as `open_signed` does, or NotEnrolledError."""
+    def policy(self) -> SignedPolicy:
+        """Return the policy in force if its signature is good; raises as `open_signed` does, or NotEnrolledError.
+
+        Its signer's certificate was held against the time when the policy came. A clock that has gone wrong since, or
+        a certificate that ran out in the field, must keep nobody from recording: so the time is not looked at again.
+        """
         try:
-            document = read_signed(self.policy_file)
+            document = self._policy_document()
         except FileNotFoundError as error:
             raise NotEnrolledError(Path(error.filename)) from error
-        return open_signed(document, self.authority(), at)
+        return open_signed(document, self.authority(), _valid_from(document.certificate))
+
+    def keep_policy(self, document: Signed) -> None:
+        """Put a policy that was found good into force; raises OSError.
+
+        Its three files are replaced one by one, so all three are first kept as one: after a crash at any line the old
+        policy is in force, or the new one, never parts of both.
+        """
+        if document == self._policy_document():
+            return
+        write_durably(self._arriving_policy_file, write_json(document))
+        self.settle_policy()
+
+    def settle_policy(self) -> None:
+        """Bring to an end what `keep_policy` had begun when the power went; raises SchemaError or OSError."""
+        if not self._arriving_policy_file.exists():
+            return
+        document = self._policy_document()
+        write_durably(self.policy_file, document.content)
+        write_durably(self.policy_file.with_name("policy.toml.sig"), document.signature)
+        write_durably(self.policy_file.with_name("policy.toml.crt"), document.certificate)
+        self._arriving_policy_file.unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    @property
+    def _arriving_policy_file(self) -> Path:
+        return self.path / "policy.arriving"
+
+    def _policy_document(self) -> Signed:
+        try:
+            return read_json(self._arriving_policy_file.read_bytes(), Signed, "file policy.arriving")
+        except FileNotFoundError:
+            return read_signed(self.policy_file)
 
     def _read(self, path: Path) -> bytes:
         try:
             return path.read_bytes()
         except FileNotFoundError as error:
             raise NotEnrolledError(path) from error
+
+
+def _valid_from(certificate_pem: bytes) -> datetime:
+    try:
+        return x509.load_pem_x509_certificate(certificate_pem).not_valid_before_utc
+    except ValueError:
+        return datetime.now(UTC)  # it is no certificate, which whoever checks it will say
