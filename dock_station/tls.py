@@ -1,10 +1,12 @@
 """How the dock speaks TLS: 1.3 only, with its own certificate, and at the bays with units of its authority only."""
 
+import errno
 import socket
 import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -25,7 +27,24 @@ class TlsFilesError(EnvironmentalError):
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A TLS connection whose reading can be ended from another thread while its writing goes on encrypted."""
+    """A TLS connection whose reading can be ended from another thread while its writing goes on encrypted.
+
+    Once TLS has failed in the middle (a record cut short, an alert) it is a connection that was aborted, as any other.
+    """
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 – the base class's name
+        """Read as the base class does; raises ConnectionAbortedError."""
+        try:
+            return super().read(len, buffer)
+        except ssl.SSLError as error:
+            raise ConnectionAbortedError(errno.ECONNABORTED, error.reason or "TLS failed") from error
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send as the base class does; raises ConnectionAbortedError."""
+        try:
+            return super().send(data, flags)
+        except ssl.SSLError as error:
+            raise ConnectionAbortedError(errno.ECONNABORTED, error.reason or "TLS failed") from error
 
     def shutdown(self, how: int) -> None:
         """Shut the connection down; for the reading side alone, TLS stays in place (the base class would drop it)."""

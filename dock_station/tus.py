@@ -1,7 +1,7 @@
 """The tus 1.0 upload protocol (core, creation, checksum, expiration, termination) in front of the uploads."""
 
 import base64
-import binascii
+import hashlib
 from datetime import datetime
 from typing import cast
 
@@ -164,6 +164,9 @@ def _checksum() -> Checksum | None:
     if algorithm not in TUS_CHECKSUMS:
         raise BadRequestError(f"its Upload-Checksum must be one of {', '.join(TUS_CHECKSUMS)}")
     try:
-        return Checksum(algorithm, base64.b64decode(value, validate=True))
-    except binascii.Error as error:
+        digest = base64.b64decode(value, validate=True)
+    except ValueError as error:
         raise BadRequestError("its Upload-Checksum is not Base64") from error
+    if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise BadRequestError(f"its Upload-Checksum is no digest of {algorithm}")
+    return Checksum(algorithm, digest)

@@ -12,7 +12,7 @@ from dock_station.catalogue import clips, units, uploads
 from dock_station.catalogue.database import Catalogue
 from dock_station.catalogue.uploads import Upload
 from dock_station.read_back import Follower
-from dock_station.turns import Turns
+from dock_station.turns import Turns, UploadBusyError
 from dock_station.vault import NoRoomError, Part, PartLostError, Vault
 from evidence.errors import MirrorcamError
 
@@ -105,7 +105,7 @@ class Uploads:
 
     Contract: after `append` has returned or raised, and after a crash at any line, the upload goes on at an offset
     that was acknowledged or lies behind one; every byte before it is durable. A unit sees its own uploads only. A clip
-    has one upload: a new one takes the place of the one before.
+    has one upload: a new one of the same unit takes the place of the one before.
     """
 
     def __init__(
@@ -124,7 +124,8 @@ class Uploads:
     def create(self, unit_id: str, clip_id: str, *, length: int, metadata: str) -> Upload:
         """Begin an upload of `length` bytes, whose `metadata` are kept as the client wrote them.
 
-        Raises UploadTooLongError, AlreadyStoredError or NoRoomError.
+        Raises UploadTooLongError, AlreadyStoredError, NoRoomError, or UploadBusyError where somebody has just begun
+        to upload a clip of that name.
         """
         if length > MAX_BYTES:
             raise UploadTooLongError(length, MAX_BYTES)
@@ -139,6 +140,10 @@ class Uploads:
             stored = clips.find(connection, clip_id)
             if stored:
                 raise AlreadyStoredError(clip_id)
+            # Of this unit by another connection just now, or of another unit: two must never meet under one name.
+            for other in uploads.under_way(connection):
+                if other.clip_id == clip_id:
+                    raise UploadBusyError(other.upload_id)
             self._vault.require_room(length, uploads.bytes_still_to_come(connection))
             units.seen(connection, unit_id, now)
             uploads.add(connection, upload)

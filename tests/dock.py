@@ -4,8 +4,10 @@ import base64
 import hashlib
 import http.client
 import os
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,7 +84,7 @@ class Camera:
     newest: str | None = None
 
     def clip(self, size: int = 300_000, **changes: object) -> SealedClip:
-        """Return the next clip, of `size` random bytes sealed; `changes` are made to its manifest before it is signed."""
+        """Return the next clip, of `size` random bytes sealed; its manifest with `changes`."""
         self.sequence += 1
         sealed = seal_bytes(os.urandom(size), [RECIPIENT])
         now = datetime.now(UTC).replace(microsecond=0)
@@ -185,6 +187,15 @@ class Visitor:
         if response.will_close:
             self.hang_up()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content)
+
+    @contextmanager
+    def raw(self) -> Iterator[ssl.SSLSocket]:
+        """Give a bare TLS connection, which ends without a word, as when a cable is pulled and its bays' end resets."""
+        with (
+            socket.create_connection(("localhost", self.port), timeout=PATIENCE) as plain,
+            self.context.wrap_socket(plain, server_hostname="localhost") as cable,
+        ):
+            yield cable
 
     def hang_up(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -314,6 +325,14 @@ class RunningDock:
         """Return what is in the vault's folders."""
         vault = self.dock.folder.vault
         return sorted(path.relative_to(vault).as_posix() for path in vault.rglob("*") if path.is_file())
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, which others bring about."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
 
 
 def set_up(path: Path, pki: Pki, *, settings: str = NO_RESERVE) -> DockFolder:
