@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
     "tests/conformance/age": ("age", "node", "Node packages"),
+    "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
 }
 
 
