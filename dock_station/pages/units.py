@@ -1,0 +1,63 @@
+"""The units that this dock knows: how each was when it was last here, and which of its clips were refused."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+from sqlalchemy import Connection
+
+from dock_station.catalogue import alarms, clips, entries, units
+from dock_station.catalogue.alarms import Alarm
+from dock_station.catalogue.clips import Wanted
+from dock_station.catalogue.units import Unit
+from dock_station.pages.site import Site, asking_with
+from dock_station.rights import Right
+
+CLOCK_OFF_SECONDS = (
+    5.0  # a unit set by a dock drifts by 8.6 s a day at worst: more than this after hours is worth a look
+)
+
+
+@dataclass(frozen=True)
+class ShownUnit:
+    """One unit with what the catalogue knows of its clips."""
+
+    unit: Unit
+    clips_here: int
+    refused: tuple[Alarm, ...]
+
+    @property
+    def clock_is_off(self) -> bool:
+        """Whether its clock was further off than a healthy one gets."""
+        return abs(self.unit.clock_offset_seconds or 0) > CLOCK_OFF_SECONDS
+
+
+def blueprint(site: Site) -> Blueprint:
+    """Return the page `/units`."""
+    pages = Blueprint("units", __name__)
+
+    @pages.get("/units")
+    def listed() -> ResponseReturnValue:
+        asking_with(Right.SEE_UNITS)
+        with site.dock.catalogue.reading() as connection:
+            refused = _refused_by_unit(connection)
+            found = [
+                ShownUnit(
+                    unit, clips.count(connection, Wanted(unit_id=unit.unit_id)), tuple(refused.pop(unit.unit_id, ()))
+                )
+                for unit in units.everyone(connection)
+            ]
+        return render_template("units.html", units=found)
+
+    return pages
+
+
+def _refused_by_unit(connection: Connection) -> dict[str, list[Alarm]]:
+    refused: dict[str, list[Alarm]] = defaultdict(list)
+    for alarm in alarms.still_open(connection):
+        if alarm.kind == alarms.CLIP_REFUSED:
+            tried = [each for each in entries.of_subject(connection, alarm.subject) if each.action == "clip-refused"]
+            unit_id = tried[-1].actor.removeprefix("unit:") if tried else ""
+            refused[unit_id].append(alarm)
+    return refused
