@@ -9,7 +9,7 @@ from appliance.dock_client import DockAnswerError, DockClient
 from appliance.installation import Installation
 from appliance.thermometer import Thermometer
 from evidence.age import AgeError, parse_recipient
-from evidence.certificates import Authority, Role
+from evidence.certificates import Authority, CertificateError, Role
 from evidence.docking import Greeting, Welcome
 from evidence.errors import NotGenuineError
 from evidence.policy import open_signed
@@ -80,6 +80,22 @@ def greet(installation: Installation, gauge: Gauge, dock: DockClient, authority:
     welcome = read_welcome(document, authority, installation.settings.unit_id, dock.certificate)
     clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
     return welcome
+
+
+def take_revocations(installation: Installation, authority: Authority, welcome: Welcome) -> Authority:
+    """Keep the dock's list of revoked certificates if it is newer than ours, and return the authority with the newest.
+
+    Raises CertificateError for a list that is not the authority's, or OSError.
+    """
+    try:
+        revocations = x509.load_pem_x509_crl(welcome.revocations)
+    except ValueError as error:
+        raise CertificateError("a dock", "its list of revoked certificates cannot be read") from error
+    renewed = authority.renewed(revocations)
+    if renewed is None:
+        return authority
+    installation.folder.keep_revocations(welcome.revocations)
+    return renewed
 
 
 def take_policy(installation: Installation, authority: Authority, welcome: Welcome) -> None:

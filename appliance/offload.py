@@ -8,7 +8,7 @@ from appliance.battery import Battery
 from appliance.delivery import Deleted, Greeted, Received, Refused, Sent, Step, Uploaded
 from appliance.dock_client import DockClient, DockRefusedError
 from appliance.installation import Installation
-from appliance.introduction import Gauge, greet, take_policy
+from appliance.introduction import Gauge, greet, take_policy, take_revocations
 from appliance.spool import SpooledClip
 from appliance.thermometer import Thermometer
 from appliance.tls import context_for
@@ -79,6 +79,7 @@ class Offload:
         context = context_for(installation.folder, authority)
         with DockClient(installation.settings.dock_url, context, installation.facts.software) as dock:
             welcome = greet(installation, self._gauge, dock, authority)
+            authority = take_revocations(installation, authority, welcome)
             trouble = _trouble_with(lambda: take_policy(installation, authority, welcome))
             _HandOver(installation, authority, dock, welcome, report, is_stopping).run()
         if trouble:

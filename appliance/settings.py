@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from cryptography import x509
 
-from evidence.certificates import Authority, load_certificate
+from evidence.certificates import Authority, CertificateFileError, load_certificate
 from evidence.durable import sync_folder, write_durably
 from evidence.errors import EnvironmentalError
 from evidence.identifiers import UnitId
@@ -66,6 +66,11 @@ class UnitFolder:
         return self.path / "authority.crt"
 
     @property
+    def revocations_file(self) -> Path:
+        """The newest list of revoked certificates that a dock has brought (RFC 5280 §5), PEM; absent before."""
+        return self.path / "revocations.pem"
+
+    @property
     def policy_file(self) -> Path:
         """The signed policy's TOML bytes; beside it `.sig` and `.crt` of its signer."""
         return self.path / "policy.toml"
@@ -84,8 +89,21 @@ class UnitFolder:
         return Signer.load(self.key_file, self.certificate_file)
 
     def authority(self) -> Authority:
-        """Return the authority this unit was enrolled by; raises CertificateFileError."""
-        return Authority(load_certificate(self.authority_file))
+        """Return the authority this unit was enrolled by, with the newest list of what it has revoked.
+
+        Raises CertificateFileError.
+        """
+        certificate = load_certificate(self.authority_file)
+        try:
+            return Authority(certificate, x509.load_pem_x509_crl(self.revocations_file.read_bytes()))
+        except FileNotFoundError:
+            return Authority(certificate)  # no dock has told of one yet
+        except (OSError, ValueError) as error:
+            raise CertificateFileError(self.revocations_file, str(error)) from error
+
+    def keep_revocations(self, pem: bytes) -> None:
+        """Keep a list of revoked certificates that was found good; raises OSError."""
+        write_durably(self.revocations_file, pem)
 
     def policy(self) -> SignedPolicy:
         """Return the policy in force if its signature is good; raises as `open_signed` does, or NotEnrolledError.

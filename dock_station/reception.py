@@ -10,7 +10,8 @@ from dock_station.catalogue import alarms, units
 from dock_station.dock import Dock
 from evidence.certificates import Holder
 from evidence.docking import Greeting, Welcome
-from evidence.errors import NotGenuineError
+from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
+from evidence.policy import SignedPolicy
 from evidence.receipt import CustodyHead
 from evidence.signature import Signed
 from evidence.strict import write_json
@@ -27,6 +28,22 @@ class ForeignError(NotGenuineError):
         )
 
 
+class PolicyUnusableError(EnvironmentalError):
+    """The dock's own policy is broken: nothing that a unit could help, and no reason to refuse its clips for good."""
+
+    def __init__(self, error: MirrorcamError) -> None:
+        reason = str(error).removesuffix(".")
+        super().__init__(f"The dock cannot use its policy ({reason}); have IT put one in place that is signed.")
+
+
+def policy_in_force(dock: Dock) -> SignedPolicy:
+    """Return the policy in force; raises PolicyUnusableError."""
+    try:
+        return dock.policy()
+    except MirrorcamError as error:
+        raise PolicyUnusableError(error) from error
+
+
 class Reception:
     """Where units are greeted.
 
@@ -40,11 +57,11 @@ class Reception:
     def greet(self, unit: Holder, greeting: Greeting) -> Signed:
         """Note what a unit says of itself, and return the signed Welcome.
 
-        Raises ForeignError, and what `Dock.policy` raises.
+        Raises ForeignError or PolicyUnusableError.
         """
         if greeting.unit_id != unit.name:
             raise ForeignError("greeting", f"unit {greeting.unit_id}", f"unit {unit.name}")
-        policy = self._dock.policy()
+        policy = policy_in_force(self._dock)
         now = self._dock.clock()
         with self._dock.catalogue.writing() as connection:
             known = units.greeted(connection, greeting, now)
@@ -60,6 +77,7 @@ class Reception:
             policy=policy.document.content,
             policy_signature=policy.document.signature,
             policy_certificate=policy.document.certificate,
+            revocations=self._dock.folder.revocations_file.read_bytes(),
         )
         return self._dock.signer.signed(write_json(welcome))
 

@@ -102,15 +102,35 @@ class Authority:
             raise CertificateError(subject, f"it is for a {holder.role.value}, not for a {role.value}")
         return holder
 
+    def renewed(self, revocations: x509.CertificateRevocationList) -> "Authority | None":
+        """Return this authority with a newer list of what it has revoked, None where the list is not newer.
+
+        Raises CertificateError where the list is not the authority's own.
+        """
+        self._check_own(revocations, "a dock")
+        is_newer = self._revocations is None or _number(revocations) > _number(self._revocations)
+        return Authority(self.certificate, revocations) if is_newer else None
+
     def _check_revocation(self, certificate: x509.Certificate, subject: str) -> None:
         if self._revocations is None:
             return
-        key = self.certificate.public_key()
-        if not isinstance(key, EllipticCurvePublicKey) or not self._revocations.is_signature_valid(key):
-            raise CertificateError(subject, "the list of revoked certificates is not signed by the authority")
+        self._check_own(self._revocations, subject)
         revoked = self._revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if revoked is not None:
             raise CertificateError(subject, f"it was revoked on {revoked.revocation_date_utc:%Y-%m-%d}")
+
+    def _check_own(self, revocations: x509.CertificateRevocationList, subject: str) -> None:
+        key = self.certificate.public_key()
+        if not isinstance(key, EllipticCurvePublicKey) or not revocations.is_signature_valid(key):
+            raise CertificateError(subject, "the list of revoked certificates is not signed by the authority")
+
+
+def _number(revocations: x509.CertificateRevocationList) -> int:
+    """Return the list's number, which grows with each new one (RFC 5280 §5.2.3)."""
+    try:
+        return revocations.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return 0
 
 
 def _subject(certificate: x509.Certificate) -> str:

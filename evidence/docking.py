@@ -47,7 +47,10 @@ class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Welcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The dock's signed answer: the time, who wears the unit now, and the policy (a Signed document) in force."""
+    """The dock's signed answer: the time, who wears the unit now, and the policy (a Signed document) in force.
+
+    `revocations` is the authority's newest list of revoked certificates that the dock has (RFC 5280 §5, PEM).
+    """
 
     schema: Literal["mirrorcam/welcome/1"] = "mirrorcam/welcome/1"
     dock_id: DockId
@@ -57,6 +60,7 @@ class Welcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     policy: bytes
     policy_signature: bytes
     policy_certificate: bytes
+    revocations: bytes
 
 
 class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

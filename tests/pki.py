@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from appliance.settings import UnitFolder
 from dock_station.settings import DockFolder
 from evidence.certificates import Authority, Holder, Role
 from evidence.signature import Signer
@@ -191,7 +192,7 @@ def dock_folder(
     return folder
 
 
-def write_policy(folder: DockFolder, pki: Pki, content: str) -> None:
+def write_policy(folder: DockFolder | UnitFolder, pki: Pki, content: str) -> None:
     """Put a policy in force, signed by a fresh policy signer."""
     identity = pki.policy_signer()
     folder.policy_file.write_text(content)
