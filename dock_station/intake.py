@@ -13,7 +13,7 @@ from dock_station.catalogue import alarms, chains, clips, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
 from dock_station.dock import Dock
-from dock_station.reception import ForeignError
+from dock_station.reception import ForeignError, policy_in_force
 from dock_station.uploads import AlreadyStoredError, NotUploadedError, Uploads
 from dock_station.vault import PartLostError
 from evidence import manifest as manifests
@@ -47,7 +47,8 @@ class Intake:
         """Take an uploaded clip into the vault and return the signed Receipt.
 
         Raises SchemaError, ForeignError, SignatureError, a ChainError, NotUploadedError, ClipDiffersError (the upload
-        is discarded then), AlreadyStoredError where another manifest was sealed under this id, or VaultError.
+        is discarded then), AlreadyStoredError where another manifest was sealed under this id, PolicyUnusableError,
+        NoRoomError or VaultError.
         """
         try:
             return self._seal(certificate, clip_id, request)
@@ -69,7 +70,7 @@ class Intake:
                 _check_chain(connection, manifest)
         if stored:
             return self._receipt_again(stored, unit, request.manifest)
-        policy = self._dock.policy().policy
+        policy = policy_in_force(self._dock).policy
         with self._uploads.whole(unit.name, clip_id) as upload:
             self._check_bytes(upload, manifest)
             key = self._dock.vault.store(
