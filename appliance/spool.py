@@ -243,15 +243,17 @@ class Spool:
         `open_clip` of the next.
         """
         growing.close()
+        files = growing.files
         known = msgspec.structs.replace(
             growing.draft, ended_by=ending.ended_by, ended_at=ending.ended_at, mute_spans=ending.mute_spans
         )
         with self._lock:
-            if _size(growing.files.growing):
-                self._disk.write_durably(growing.files.draft, manifests.encode(known))
-                self._finish(growing.files)
-            else:
-                self._forget(growing.files)
+            if not files.manifest.exists():  # else `close_clip` has come far enough to be finished as it was meant
+                if not _size(files.growing):
+                    self._forget(files)
+                    return
+                self._disk.write_durably(files.draft, manifests.encode(known))
+            self._finish(files)
 
     def recover(self) -> tuple[Recovered, ...]:
         """Bring to an end what a power cut or a crash left undone; to be called once, before the first clip.

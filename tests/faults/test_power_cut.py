@@ -1,26 +1,21 @@
 """Power cuts: only a part of all that the real recorder did to its disk is on the medium, and what must then hold."""
 
-import contextlib
 import hashlib
-import io
 import random
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import pytest
 
-from appliance.camera import AudioTrack, Packet
 from appliance.recorder import Recorder
 from appliance.spool import Spool, SpooledClip
-from evidence.age import CHUNK_SIZE, AgeError, SealedFile, read_header
-from evidence.age.errors import ChunkCorruptedError
 from evidence.chain import Link, check_follows, link_of
 from evidence.manifest import Manifest, check_ciphertext
 from tests.faults.disks import LoggingDisk, Medium, Step
+from tests.faults.leading import keep, lead, wait_until_taken
+from tests.faults.sealed import opened, played_seconds
 from tests.recording import FRAME_US, PATIENCE, Hand, Unit, decoded, in_order, pictures, sound
 
 MOMENTS = 30
@@ -40,67 +35,38 @@ class Run:
     pre_record_seconds: list[float]
 
 
-class Stage:
-    """Leads packets to a recorder in step with its writer, so that every step has the moment of its packet."""
-
-    def __init__(self, folder: Path, *, audio: AudioTrack | None, pre_record_seconds: int) -> None:
-        self.hand = Hand()
-        self.unit = Unit(folder)
-        self.disk = LoggingDisk(self.hand.monotonic)
-        self.spool = self.unit.spool(self.disk)
-        self.spool.recover()
-        self.recorder = self.unit.recorder(
-            self.spool, hand=self.hand, audio=audio, pre_record_seconds=pre_record_seconds, pre_record_audio=True
-        )
-
-    def lead(self, packets: Sequence[Packet]) -> None:
-        for packet in packets:
-            self.hand.seconds = packet.time_us / 1_000_000
-            self.recorder.push(packet)
-            wait_until_taken(packet)
-
-    def keep(self, packets: Sequence[Packet]) -> None:
-        for packet in packets:
-            self.hand.seconds = packet.time_us / 1_000_000
-            self.recorder.push(packet)
-
-
-def wait_until_taken(packet: Packet) -> None:
-    """Wait until the writer has overwritten a packet, which is the last thing that it does with it."""
-    over = time.monotonic() + PATIENCE
-    while any(packet.data):
-        assert time.monotonic() < over, "the writer has not taken a packet"
-        time.sleep(0)
-
-
 def recorded(folder: Path, bits_per_second: int, *, with_sound: bool = False, pre_record_seconds: int = 2) -> Run:
     seconds = pre_record_seconds + CLIP_SECONDS
     track = sound(1)[0] if with_sound else None
-    stage = Stage(folder, audio=track, pre_record_seconds=pre_record_seconds)
+    hand, unit = Hand(), Unit(folder)
+    disk = LoggingDisk(hand.monotonic)
+    spool = unit.spool(disk)
+    recorder = unit.recorder(
+        spool, hand=hand, audio=track, pre_record_seconds=pre_record_seconds, pre_record_audio=True
+    )
     begins, ends = [], []
     for number in range(3):
-        start_us = round((stage.hand.seconds + number) * 1_000_000)
+        start_us = round((hand.seconds + number) * 1_000_000)
         tracks = [pictures(seconds, start_us=start_us, bits_per_second=bits_per_second)]
         tracks += [sound(seconds, start_us=start_us)[1]] if with_sound else []
         packets = in_order(*tracks)
         touch_us = start_us + pre_record_seconds * 1_000_000 - FRAME_US
         earlier = [packet for packet in packets if packet.time_us < touch_us]
-        stage.keep(earlier)
-        stage.hand.seconds = touch_us / 1_000_000
-        begins.append(stage.hand.seconds)
-        stage.recorder.begin(wearer="w")
+        keep(recorder, hand, earlier)
+        hand.seconds = touch_us / 1_000_000
+        begins.append(hand.seconds)
+        recorder.begin(wearer="w")
         for packet in earlier[-1:]:
             wait_until_taken(packet)
-        stage.lead(packets[len(earlier) :])
-        stage.recorder.end("wearer")
-        assert stage.recorder.wait_closed(PATIENCE)
-        ends.append(stage.hand.seconds)
-    assert stage.recorder.shut_down(PATIENCE)
-    clips = stage.spool.waiting()
+        lead(recorder, hand, packets[len(earlier) :])
+        recorder.end("wearer")
+        assert recorder.wait_closed(PATIENCE)
+        ends.append(hand.seconds)
+    assert recorder.shut_down(PATIENCE)
+    clips = spool.waiting()
     for clip in clips:
-        assert len(decoded(stage.unit.open(clip))) == clip.manifest.frames_written
-    earlier_seconds = [clip.manifest.pre_record_seconds for clip in clips]
-    return Run(stage.unit, stage.disk.steps, begins, ends, earlier_seconds)
+        assert len(decoded(unit.open(clip))) == clip.manifest.frames_written
+    return Run(unit, disk.steps, begins, ends, [clip.manifest.pre_record_seconds for clip in clips])
 
 
 @pytest.fixture(scope="module", params=[*RATES, "sound", "no pre-record"])
@@ -112,36 +78,6 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         return recorded(folder, 800_000, pre_record_seconds=0)
     assert isinstance(request.param, int)
     return recorded(folder, request.param)
-
-
-def opened(unit: Unit, clip: SpooledClip) -> bytes:
-    """Return the MP4 of a clip as far as its key opens it."""
-    with clip.sealed_file.open("rb") as file:
-        try:
-            header = read_header(file)
-            sealed = SealedFile(file, header, header.unwrap([unit.identity]))
-        except AgeError:
-            return b""
-        plain = b""
-        with contextlib.suppress(ChunkCorruptedError):  # the medium may have a later chunk and not an earlier one
-            while piece := sealed.read_at(len(plain), CHUNK_SIZE):
-                plain += piece
-        return plain
-
-
-def played_seconds(mp4: bytes) -> float:
-    """Play what is left of a clip, and return the end of its last whole picture."""
-    try:
-        with av.open(io.BytesIO(mp4), mode="r") as container:
-            whole = [packet for packet in container.demux(video=0) if not packet.is_corrupt]
-    except av.FFmpegError:
-        return 0.0
-    ends = [
-        float((packet.pts + packet.duration) * packet.time_base)
-        for packet in whole
-        if packet.pts is not None and packet.duration is not None and packet.time_base is not None
-    ]
-    return max(ends, default=0.0)
 
 
 def check_chain(clips: Sequence[SpooledClip], unit: Unit) -> Link | None:
