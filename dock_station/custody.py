@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
+from sqlalchemy.exc import NoResultFound
 
 from dock_station import clock
 from dock_station.catalogue import alarms, clips, entries
@@ -140,28 +141,49 @@ def knows(connection: Connection, seen: CustodyHead) -> bool:
 
 
 def check(connection: Connection, authority: Authority) -> CustodyHead | None:
-    """Compute the whole chain anew, check every signature, and return the head (None: the log is empty).
+    """Check the whole log, and return its head (None: it is empty); raises CustodyBrokenError as `checked` does."""
+    newest: Entry | None = None
+    for entry in checked(connection, authority):
+        newest = entry
+    return head_of(newest) if newest else None
+
+
+def checked(connection: Connection, authority: Authority) -> Iterator[Entry]:
+    """Compute the whole chain anew, check every signature, and yield each entry that is good, in order.
 
     `authority` comes without a list of revoked certificates: what a signer signed before it was revoked stays signed.
     Raises CustodyBrokenError that names the first bad entry.
     """
     signers: dict[str, x509.Certificate] = {}
     previous = NOTHING_BEFORE
-    newest: Entry | None = None
-    for expected, entry in enumerate(entries.all_in_order(connection), start=1):
-        if entry.number != expected:
-            raise CustodyBrokenError(expected, "it is missing")
-        if entry.previous_sha256 != previous:
-            raise CustodyBrokenError(entry.number, "it does not follow the entry before it")
-        content = form_of(entry)
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise CustodyBrokenError(entry.number, "its content was changed")
+    for number, entry in enumerate(_readable(connection), start=1):
+        _check_place(entry, number, previous)
+        content = _content(entry)
         if entry.signer_sha256 not in signers:
-            pem = clips.certificate(connection, entry.signer_sha256)
-            signers[entry.signer_sha256] = x509.load_pem_x509_certificate(pem.encode("ascii"))
+            signers[entry.signer_sha256] = _signer(connection, entry)
         _check_signature(entry, content, signers[entry.signer_sha256], authority)
-        previous, newest = entry.sha256, entry
-    return head_of(newest) if newest else None
+        previous = entry.sha256
+        yield entry
+
+
+def _readable(connection: Connection) -> Iterator[Entry]:
+    """Yield the log in order; a row that holds no entry at all fails a whole batch, and is then looked for alone."""
+    number = 0
+    try:
+        for entry in entries.all_in_order(connection):
+            number = entry.number
+            yield entry
+    except (TypeError, ValueError) as error:
+        raise CustodyBrokenError(_first_unreadable(connection, number + 1), "it is no entry") from error
+
+
+def _first_unreadable(connection: Connection, number: int) -> int:
+    try:
+        while entries.at_number(connection, number):
+            number += 1
+    except (TypeError, ValueError):
+        pass
+    return number
 
 
 def form(
@@ -195,6 +217,30 @@ def form_of(entry: Entry) -> bytes:
 def canonical(details: Details) -> str:
     """Return `details` as JSON with sorted names, no white space, and all but printable ASCII escaped."""
     return json.dumps(dict(details), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _check_place(entry: Entry, number: int, previous: str) -> None:
+    if entry.number != number:
+        raise CustodyBrokenError(number, "it is missing")
+    if entry.previous_sha256 != previous:
+        raise CustodyBrokenError(number, "it does not follow the entry before it")
+
+
+def _content(entry: Entry) -> bytes:
+    try:
+        content = form_of(entry)
+    except ValueError as error:
+        raise CustodyBrokenError(entry.number, "its content was changed") from error
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise CustodyBrokenError(entry.number, "its content was changed")
+    return content
+
+
+def _signer(connection: Connection, entry: Entry) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(clips.certificate(connection, entry.signer_sha256).encode("ascii"))
+    except (NoResultFound, ValueError) as error:
+        raise CustodyBrokenError(entry.number, "the certificate of its signer is lost") from error
 
 
 def _check_signature(entry: Entry, content: bytes, signer: x509.Certificate, authority: Authority) -> None:

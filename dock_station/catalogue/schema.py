@@ -32,6 +32,12 @@ def go_back(catalogue: Catalogue, revision: str) -> None:
         command.downgrade(_config(connection), revision)
 
 
+def revision(catalogue: Catalogue) -> str | None:
+    """Return the version of the tables, or None where there are none yet."""
+    with catalogue.reading() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
 def require_current(catalogue: Catalogue) -> None:
     """Raise SchemaOutdatedError unless the tables are those of this software's version."""
     with catalogue.reading() as connection:

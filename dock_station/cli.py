@@ -1,0 +1,211 @@
+"""The command `mirrorcam-dock`: the dock's processes, and the groups of commands for those who look after it."""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+from datetime import timedelta
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from dock_station import doctor, journal
+from dock_station.catalogue import schema
+from dock_station.cli_care import alarms_app, clock_app, unit_app
+from dock_station.cli_clips import clips_app, custody_app
+from dock_station.cli_common import FolderOption, group, opened, say
+from dock_station.clock import ClockWatch, utc_now
+from dock_station.dock import Dock
+from dock_station.http import Server
+from dock_station.opener import start_opener
+from dock_station.server import listen_at_the_bays, listening
+from dock_station.settings import DockFolder
+from dock_station.worker import RetentionWorker, Run, run_every
+from evidence import commandline
+from evidence.errors import EnvironmentalError, MirrorcamError
+
+app = group("""Keep what the cameras recorded: take clips in, keep them locked, delete each when its time is over.
+
+A dock is a folder that `mirrorcam-provision dock create` has set up; name it by `--folder`, or once and for all in the
+environment variable `MIRRORCAM_DOCK`. Two processes make it work:
+
+    mirrorcam-dock serve --folder dock
+    mirrorcam-dock retention --folder dock
+
+And for whoever looks after it:
+
+    mirrorcam-dock doctor --folder dock
+    mirrorcam-dock clips list --folder dock
+    mirrorcam-dock custody verify --folder dock
+
+Exit codes: 0 all is well; 1 it could not be done, or something was found; 2 wrong usage; 3 something is not what it was
+when it was taken in or written; 4 a passphrase does not fit; 5 a file, the disk or the database does not do its part.
+""")
+app.add_typer(clips_app, name="clips")
+app.add_typer(custody_app, name="custody")
+app.add_typer(unit_app, name="unit")
+app.add_typer(alarms_app, name="alarms")
+app.add_typer(clock_app, name="clock")
+
+
+class CannotListenError(EnvironmentalError):
+    """An address of dock.toml cannot be listened at."""
+
+    def __init__(self, name: str, server: Server, error: OSError) -> None:
+        address, port = server.bind_addr[:2]
+        super().__init__(
+            f"The {name} cannot be opened at {address} port {port} ({error.strerror or error}): "
+            "see whether the dock runs already, or choose another port in dock.toml."
+        )
+
+
+class CatalogueFailsError(EnvironmentalError):
+    """The database refuses in the middle of something."""
+
+    def __init__(self, error: SQLAlchemyError) -> None:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        super().__init__(f"The catalogue's database fails ({reason}): nothing was changed; have IT look at it.")
+
+
+class FindingsError(MirrorcamError):
+    """The doctor found something."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} found; nothing was changed.")
+
+
+class RetentionIncompleteError(MirrorcamError):
+    """A run of retention did not do all that it should."""
+
+    def __init__(self, done: Run) -> None:
+        super().__init__(done.stopped or f"{len(done.failed)} of the clips that are due could not be deleted.")
+
+
+@app.callback()
+def _every_command() -> None:
+    os.umask(0o077)  # whatever the dock writes is for the dock alone
+    journal.keep_quiet()
+
+
+@app.command()
+def migrate(folder: FolderOption) -> None:
+    """Create the catalogue, or bring its tables up to this version of the software; again it changes nothing."""
+    dock = Dock.open_unchecked(DockFolder(folder))
+    try:
+        schema.migrate(dock.catalogue)
+        say(f"The catalogue at {dock.catalogue.shown_url} is up to date.")
+    finally:
+        dock.close()
+
+
+@app.command()
+def serve(folder: FolderOption) -> None:
+    """Be the dock: take clips in at the bays, show pages to people, and hold what opens clips while it is unlocked.
+
+    At the first start it creates the catalogue. What happens is written to standard output: for people on a terminal,
+    else one JSON object a line. SIGTERM and Ctrl-C end it cleanly: what is being uploaded goes on at the next start.
+    """
+    journal.begin(sys.stdout)
+    _migrate_if_new(DockFolder(folder))
+    stop = _stop_by_signal()
+    with opened(folder) as dock, ExitStack() as running:
+        running.enter_context(start_opener(dock.folder))
+        _listen(running, "bays", listen_at_the_bays(dock))
+        stop.wait()
+
+
+@app.command()
+def retention(
+    folder: FolderOption,
+    once: Annotated[bool, typer.Option("--once", help="Run once, say what was done, and end.")] = False,
+    minutes: Annotated[int, typer.Option("--every", metavar="MINUTES", min=1, max=1440, help="How often.")] = 10,
+) -> None:
+    """Delete each clip when its time is over, unless it is held; a process of its own, beside `serve`.
+
+    It deletes nothing while the dock's clock is in doubt or the policy cannot be read, and raises an alarm instead.
+    With `--once` the exit code is 1 if something that is due could not be deleted.
+    """
+    if not once:
+        journal.begin(sys.stdout)
+    stop = _stop_by_signal()
+    with opened(folder) as dock:
+        watch = ClockWatch()
+        worker = RetentionWorker(dock, watch)
+        if once:
+            _tell(worker.run())
+        else:
+            run_every(worker, watch, timedelta(minutes=minutes), stop)
+
+
+@app.command("doctor")
+def examine(folder: FolderOption) -> None:
+    """Look for every disagreement between catalogue, vault and set-up, one line each; exit code 1 if there is one.
+
+    It changes nothing, and does not read the clips to the last byte: `clips verify` does.
+    """
+    count = 0
+    for sentence in doctor.findings(DockFolder(folder), utc_now):
+        count += 1
+        say(sentence)
+    if count:
+        raise FindingsError(count)
+    say("Everything is in order.")
+
+
+def _migrate_if_new(folder: DockFolder) -> None:
+    dock = Dock.open_unchecked(folder)
+    try:
+        if schema.revision(dock.catalogue) is None:
+            schema.migrate(dock.catalogue)
+    finally:
+        dock.close()
+
+
+def _listen(running: ExitStack, name: str, server: Server) -> None:
+    try:
+        running.enter_context(listening(name, server))
+    except OSError as error:
+        raise CannotListenError(name, server, error) from error
+
+
+def _stop_by_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _tell(done: Run) -> None:
+    for clip_id in done.deleted:
+        say(f"Deleted {clip_id}.")
+    for clip_id in done.kept:
+        say(f"Kept {clip_id}: its time is not over any more, or it is held.")
+    for sentence in done.failed:
+        say(sentence)
+    if done.stopped or done.failed:
+        raise RetentionIncompleteError(done)
+    if not done.deleted:
+        say("Nothing was to be deleted.")
+
+
+def _with_sentences() -> None:
+    try:
+        app()
+    except SQLAlchemyError as error:
+        raise CatalogueFailsError(error) from error
+
+
+def main() -> NoReturn:
+    """Run the command."""
+    commandline.run(_with_sentences, "mirrorcam-dock")
+
+
+if __name__ == "__main__":
+    main()

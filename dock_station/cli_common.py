@@ -1,0 +1,96 @@
+"""What all groups of `mirrorcam-dock` share: the folder, who is at the keyboard, and how things are printed."""
+
+import os
+import pwd
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dock_station.dock import Dock
+from dock_station.settings import DockFolder
+from evidence.identifiers import LINE_PATTERN
+
+Item = TypeVar("Item")
+
+FolderOption = Annotated[
+    Path,
+    typer.Option("--folder", metavar="DIR", envvar="MIRRORCAM_DOCK", help="The dock's folder, as set-up has made it."),
+]
+
+
+def one_line(text: str | None) -> str | None:
+    """Refuse what is empty, longer than 500 characters, or not one line of plain text (for typer's callbacks)."""
+    if text is not None and (not text.strip() or len(text) > 500 or not re.match(LINE_PATTERN, text)):
+        raise typer.BadParameter("write one line, 500 characters at most")
+    return text
+
+
+ReasonOption = Annotated[
+    str,
+    typer.Option("--reason", metavar="TEXT", callback=one_line, help="Why, in one line. Never a person's name."),
+]
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return a group of commands that shows its help when nothing else is asked of it."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    )
+
+
+def examples(*commands: str) -> str:
+    """Return a command's epilogue: how it is typed."""
+    return "\n".join(("For example:\n", "```text", *commands, "```"))
+
+
+def actor() -> str:
+    """Return who is at the keyboard, for the custody log; the system's word, not the environment's."""
+    try:
+        return f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"shell:{os.getuid()}"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Dock]:
+    """Give the dock of a folder; raises what `Dock.open` raises."""
+    dock = Dock.open(DockFolder(folder))
+    try:
+        yield dock
+    finally:
+        dock.close()
+
+
+def console() -> Console:
+    """Return standard output, where nothing is coloured by guessing and no line is broken."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def say(sentence: str) -> None:
+    """Print one sentence."""
+    console().print(sentence, markup=False)
+
+
+def followed(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
+    """Yield the items while a bar on standard error, if that is a terminal, shows how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = Console(stderr=True)
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        yield from progress.track(items, total=total, description=doing)
+
+
+def moment(at: datetime | None) -> str:
+    """Return a moment as the tables show it, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at else "–"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
