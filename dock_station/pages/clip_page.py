@@ -89,6 +89,7 @@ def _page(site: Site, signed_in: SignedIn, clip_id: str, hold_form: HoldForm) ->
         start_at=_start_at(request.args.get("at")),
         may_open=signed_in.may(Right.OPEN_CLIPS),
         may_hold=signed_in.may(Right.HOLD),
+        may_see_custody=signed_in.may(Right.SEE_CUSTODY),
     )
 
 

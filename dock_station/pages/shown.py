@@ -7,7 +7,8 @@ UNITS = ("kB", "MB", "GB", "TB")
 
 def moment(at: datetime, *, seconds: bool = False) -> str:
     """Return a moment in the dock's local time."""
-    return f"{at.astimezone():%-d %b %Y, %H:%M}{at.astimezone():{':%S' if seconds else ''}}"
+    local = at.astimezone()
+    return f"{local:%-d %b %Y, %H:%M:%S}" if seconds else f"{local:%-d %b %Y, %H:%M}"
 
 
 def moment_utc(at: datetime) -> str:
