@@ -162,7 +162,7 @@ class Visitor:
 
     port: int
     context: ssl.SSLContext
-    _connection: HTTPSConnection | None = None
+    connection: HTTPSConnection | None = None
 
     def ask(
         self,
@@ -173,13 +173,13 @@ class Visitor:
         headers: Mapping[str, str | None] | None = None,
     ) -> Answer:
         """Send one request, with tus' version unless `headers` say otherwise (None leaves a header out)."""
-        if self._connection is None:
-            self._connection = HTTPSConnection("localhost", self.port, context=self.context, timeout=PATIENCE)
+        if self.connection is None:
+            self.connection = HTTPSConnection("localhost", self.port, context=self.context, timeout=PATIENCE)
         wanted = {"Tus-Resumable": TUS_VERSION, **(headers or {})}
         sent = {name: value for name, value in wanted.items() if value is not None}
         try:
-            self._connection.request(method, path, body=body, headers=sent)
-            response = self._connection.getresponse()
+            self.connection.request(method, path, body=body, headers=sent)
+            response = self.connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException):
             self.hang_up()
@@ -199,9 +199,9 @@ class Visitor:
 
     def hang_up(self) -> None:
         """Close the connection; the next request opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def create(self, clip_id: str, length: int, **headers: str | None) -> Answer:
         """Begin an upload."""
@@ -325,6 +325,14 @@ class RunningDock:
         """Return what is in the vault's folders."""
         vault = self.dock.folder.vault
         return sorted(path.relative_to(vault).as_posix() for path in vault.rglob("*") if path.is_file())
+
+
+def patch_head(location: str, length: int, more: str = "") -> bytes:
+    """Return the head of a request that sends `length` bytes from offset 0 on, as it goes over the line."""
+    return (
+        f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: {TUS_VERSION}\r\nUpload-Offset: 0\r\n"
+        f"Content-Type: application/offset+octet-stream\r\nContent-Length: {length}\r\n{more}\r\n"
+    ).encode()
 
 
 def until(holds: Callable[[], bool]) -> None:

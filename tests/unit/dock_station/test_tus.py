@@ -12,7 +12,7 @@ import pytest
 
 from dock_station.uploads import KEPT_FOR, MAX_BYTES
 from evidence.docking import UPLOADS_PATH, RefusalCode
-from tests.dock import Camera, RunningDock, SealedClip, Visitor, running_dock, until
+from tests.dock import Camera, RunningDock, SealedClip, Visitor, patch_head, running_dock, until
 
 
 @pytest.fixture
@@ -292,17 +292,11 @@ def test_a_path_that_is_none_is_refused(unit: Visitor, path: str) -> None:
 def test_a_connection_that_is_cut_keeps_what_had_come(dock: RunningDock, camera: Camera, clip: SealedClip) -> None:
     unit = dock.visitor(camera.identity)
     location = unit.begin(clip)
-    sent = 200_000
     with unit.raw() as cable:
-        cable.sendall(
-            f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
-            f"Content-Type: application/offset+octet-stream\r\nContent-Length: {len(clip.sealed)}\r\n\r\n".encode()
-        )
-        cable.sendall(clip.sealed[:sent])
-    until(lambda: dock.uploads()[0].offset_bytes == sent)
-    offset = unit.head(location).offset
-    assert offset == sent
-    assert unit.append(location, offset, clip.sealed[offset:]).status == 204
+        cable.sendall(patch_head(location, len(clip.sealed)) + clip.sealed[:200_000])
+    until(lambda: dock.uploads()[0].offset_bytes == 200_000)
+    assert unit.head(location).offset == 200_000
+    assert unit.append(location, 200_000, clip.sealed[200_000:]).status == 204
     dock.receipt(unit.seal(clip))
     assert dock.is_stored(clip)
 
@@ -310,17 +304,14 @@ def test_a_connection_that_is_cut_keeps_what_had_come(dock: RunningDock, camera:
 def test_a_checked_piece_that_is_cut_is_thrown_away(dock: RunningDock, camera: Camera, clip: SealedClip) -> None:
     unit = dock.visitor(camera.identity)
     location = unit.begin(clip)
+    said = checksum("sha256", clip.sealed)["Upload-Checksum"]
     with unit.raw() as cable:
-        said = checksum("sha256", clip.sealed)["Upload-Checksum"]
-        cable.sendall(
-            f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
-            f"Content-Type: application/offset+octet-stream\r\nContent-Length: {len(clip.sealed)}\r\n"
-            f"Upload-Checksum: {said}\r\n\r\n".encode()
-        )
-        cable.sendall(clip.sealed[:200_000])
+        cable.sendall(patch_head(location, len(clip.sealed), f"Upload-Checksum: {said}\r\n") + clip.sealed[:200_000])
+        until(lambda: dock.vault_files() != [])
     assert unit.head(location).offset == 0
     assert unit.append(location, 0, clip.sealed).status == 204
     dock.receipt(unit.seal(clip))
+    assert dock.is_stored(clip)
 
 
 def test_a_unit_that_comes_back_takes_the_turn_from_its_own_dead_connection(
@@ -330,10 +321,7 @@ def test_a_unit_that_comes_back_takes_the_turn_from_its_own_dead_connection(
     location = unit.begin(clip)
     sent = 150_000
     with unit.raw() as pulled:
-        pulled.sendall(
-            f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
-            f"Content-Type: application/offset+octet-stream\r\nContent-Length: {len(clip.sealed)}\r\n\r\n".encode()
-        )
+        pulled.sendall(patch_head(location, len(clip.sealed)))
         pulled.sendall(clip.sealed[:sent])
         until(lambda: dock.vault_files() != [])
         offset, answer = 0, unit.append(location, 0, clip.sealed)
