@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from dock_station import doctor, journal
+from dock_station import doctor, journal, pages
 from dock_station.catalogue import schema
 from dock_station.cli_care import alarms_app, clock_app, unit_app
 from dock_station.cli_clips import clips_app, custody_app
@@ -21,7 +21,7 @@ from dock_station.clock import ClockWatch, utc_now
 from dock_station.dock import Dock
 from dock_station.http import Server
 from dock_station.opener import start_opener
-from dock_station.server import listen_at_the_bays, listening
+from dock_station.server import listen_at_the_bays, listen_for_people, listening
 from dock_station.settings import DockFolder
 from dock_station.worker import RetentionWorker, Run, run_every
 from evidence import commandline
@@ -112,8 +112,9 @@ def serve(folder: FolderOption) -> None:
     _migrate_if_new(DockFolder(folder))
     stop = _stop_by_signal()
     with opened(folder) as dock, ExitStack() as running:
-        running.enter_context(start_opener(dock.folder))
+        opener = running.enter_context(start_opener(dock.folder))
         _listen(running, "bays", listen_at_the_bays(dock))
+        _listen(running, "pages", listen_for_people(dock, pages.create_app(dock, opener)))
         stop.wait()
 
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from socket import create_connection
 from tempfile import TemporaryFile
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -152,13 +152,11 @@ def running(*arguments: str | Path) -> Iterator[Running]:
 def test_the_dock_makes_its_catalogue_serves_over_tls_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     folder = dock_folder(tmp_path / "dock", Pki())
     with running("serve", "--folder", folder.path) as dock:
-        door = dock.wait_for(lambda event: event["event"] == "listening" and event["listener"] == "bays")
+        for name in ("bays", "pages"):
+            door = dock.wait_for(lambda event, name=name: event.get("listener") == name)  # type: ignore[misc]
         context = ssl.create_default_context(cafile=str(folder.authority_file))
-        with (
-            create_connection(("127.0.0.1", door["port"]), PATIENCE) as raw,
-            context.wrap_socket(raw, server_hostname="localhost") as secured,
-        ):
-            assert secured.version() == "TLSv1.3"
+        with urlopen(f"https://localhost:{door['port']}/", context=context, timeout=PATIENCE) as page:
+            assert b"<form" in page.read(), "somewhere to sign in"
         assert dock.end(number) == 0
         assert any(event["event"] == "stopped" for event in dock.events)
         assert all({"at", "level", "event"} <= event.keys() for event in dock.events)
