@@ -206,9 +206,15 @@ def _stated(manifest: Manifest | None) -> list[tuple[str, str]]:
         ("Pictures", frames if manifest.frames_lost is None else f"{frames}, {manifest.frames_lost} lost"),
         ("Sound", "recorded" if manifest.has_audio else "none"),
         ("Marked moments", f"{len(manifest.markers)}"),
-        ("Policy", manifest.policy_id),
+        ("Policy", f"{manifest.policy_id}, SHA-256 {manifest.policy_sha256}"),
+        *(("Recipient", _shortened(recipient)) for recipient in manifest.recipients),
         ("Software", manifest.software),
     ]
+
+
+def _shortened(recipient: str) -> str:
+    """Return enough of a key of up to 2000 characters to compare it with another."""
+    return recipient if len(recipient) < 100 else f"{recipient[:32]}…{recipient[-16:]}"
 
 
 def _sealed(layout: Layout) -> list[tuple[str, str]]:

@@ -144,6 +144,20 @@ def test_a_tests_name_is_a_sentence() -> None:
     assert not short
 
 
+def test_every_test_that_a_document_names_exists() -> None:
+    named = {
+        found for path in files(".md") for found in re.findall(r"`(tests/[^`*]+)`", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    missing = []
+    for place in named:
+        path, _, test = place.partition("::")
+        there = (ROOT / path).exists() and (not test or f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"))
+        if not there and path != "tests/conformance/node_modules":
+            missing.append(place)
+    assert not missing
+
+
 COMMANDS = {
     "mirrorcam-unit": appliance.cli.app,
     "mirrorcam-dock": dock_station.cli.app,

@@ -21,7 +21,7 @@ from evidence.receipt import CustodyHead, Receipt
 from evidence.signature import SIGNATURE_BYTES, Signed
 
 TEXT = (Path(__file__).parents[3] / "docs/formats.md").read_text()
-SECTIONS = dict(re.findall(r"^## (\d+)\. (?:.*)\n((?:(?!^## ).*\n?)*)", TEXT, re.MULTILINE))
+SECTIONS: dict[str, str] = dict(re.findall(r"^## (\d+)\. (?:.*)\n((?:(?!^## ).*\n?)*)", TEXT, re.MULTILINE))
 # Each document that has a table of its own, and where that is.
 TABLES: dict[type[msgspec.Struct], str] = {Manifest: "6", Receipt: "9", Greeting: "10", Welcome: "10", Policy: "12"}
 # Each that is described within the text.

@@ -66,6 +66,7 @@ def test_a_clip_is_found_by_any_of_its_names(case: Case, ending: str) -> None:
     assert f"Clip              {clip.clip_id}" in shown.stdout
     assert "unit unit-1, worn by wearer-7, its clip number 2" in shown.stdout
     assert "1 of kind X25519" in shown.stdout
+    assert str(case.unit.identity.recipient) in shown.stdout
     assert "there, as the manifest says" in shown.stdout
 
 
