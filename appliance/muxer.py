@@ -1,8 +1,9 @@
 """Packets in, fragmented MP4 out: made by libav, in order, to a writer that cannot seek."""
 
 import struct
-from bisect import bisect_right
-from collections.abc import Callable
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import av
@@ -40,7 +41,7 @@ class Muxer:
     - Each fragment (about 0.25 s) goes to `write` as soon as its last packet is known; what is cut anywhere plays up
       to the cut. Sound that comes late, pauses or never comes delays no picture and keeps its own time.
     - Where the camera's clock jumps, the clip's goes on: no picture is left out, and no fragment waits.
-    - `close` ends the clip with an `mfra` box that lists where every fragment begins.
+    - `close` ends the clip with an `mfra` box that lists where every fragment begins and which have a key frame.
     - A packet's bytes are copied: they may be overwritten when `add` returns.
     - When `write` raises, the error passes through and the clip stays cut there; only `abandon` may follow.
       CameraError is raised for what no MP4 can hold; what came before it can still be closed.
@@ -60,6 +61,8 @@ class Muxer:
         self._end_us = 0  # the clip's time at which its last picture ends
         self._last_picture = -1
         self._last_sound = -1
+        self._pictures = array("q")  # the clip's time of each
+        self._key_frames = array("q")
 
     def add(self, packet: Packet) -> bool:
         """Take a packet, and tell whether a fragment went out with it; raises what `write` raises, or CameraError."""
@@ -79,7 +82,7 @@ class Muxer:
         self._sink.hold()
         try:
             self._container.close()
-            self._sink.finish()
+            self._sink.finish(self._pictures, self._key_frames)
         except av.FFmpegError as error:
             raise _unusable(error) from error
         finally:
@@ -99,6 +102,9 @@ class Muxer:
         # Two pictures never share a moment in a file, whatever the camera's clock says.
         self._last_picture = max(moment, self._last_picture + 1)
         self._end_us = self._last_picture + packet.duration_us
+        self._pictures.append(self._last_picture)
+        if packet.is_key:
+            self._key_frames.append(self._last_picture)
         self._mux(packet, self._picture, _MICROSECONDS, self._last_picture, packet.duration_us)
 
     def _add_sound(self, packet: Packet) -> None:
@@ -153,11 +159,14 @@ class _Sink:
         """Keep what comes from now on, the last fragment and the index, until `finish`."""
         self._held = bytearray()
 
-    def finish(self) -> None:
+    def finish(self, pictures: Sequence[int], key_frames: Sequence[int]) -> None:
+        """Write what was held; the index is told the times of the pictures, of which some are key frames."""
         held, self._held = self._held or bytearray(), None
         if held:
             index_size = int.from_bytes(held[-4:], "big")  # `mfro`, the last box, says how long `mfra` is
-            self._correct_index(memoryview(held)[-index_size:])
+            index = memoryview(held)[-index_size:]
+            self._correct_index(index)
+            _point_at_key_frames(index, pictures, key_frames)
             self._write(bytes(held))
 
     def _correct_index(self, index: memoryview) -> None:
@@ -177,6 +186,27 @@ class _Sink:
     def _padding_before(self, offset: int) -> int:
         index = bisect_right(self._paddings, offset, key=lambda padding: padding[0])
         return self._paddings[index - 1][1] if index else 0
+
+
+def _point_at_key_frames(index: memoryview, pictures: Sequence[int], key_frames: Sequence[int]) -> None:
+    """Let each entry of the video's `tfra`, the first, state time and sample number of its fragment's first key frame.
+
+    That is what the standard wants; libav lists every fragment as if it began with one. A fragment without any keeps
+    its time and gets the sample number 0, which no sample has: whoever jumps about must know all fragments.
+    """
+    (entries,) = struct.unpack_from(">I", index, 28)
+    for entry in range(entries):
+        place = 32 + entry * 19
+        (begins,) = struct.unpack_from(">Q", index, place)
+        (ends,) = struct.unpack_from(">Q", index, place + 19) if entry + 1 < entries else (pictures[-1] + 1,)
+        found = bisect_left(key_frames, begins)
+        if found < len(key_frames) and key_frames[found] < ends:
+            key_frame = key_frames[found]
+            number = bisect_left(pictures, key_frame) - bisect_left(pictures, begins) + 1
+            struct.pack_into(">Q", index, place, key_frame)
+            index[place + 18] = min(number, 255)
+        else:
+            index[place + 18] = 0
 
 
 def _unusable(error: av.FFmpegError) -> CameraError:

@@ -53,12 +53,19 @@ def boxes(mp4: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def index_of(mp4: bytes) -> list[tuple[int, int]]:
-    """Return what the `mfra` box says of the first track: the time (µs) and the place of each fragment."""
+    """Return what the `mfra` box says of the first track: when (µs) and where each fragment begins."""
+    # Where a fragment has a key frame the box tells when that is, and which of its pictures.
+    return [(time_us - max(0, sample - 1) * FRAME_US, place) for time_us, place, sample in entries_of(mp4)]
+
+
+def entries_of(mp4: bytes) -> list[tuple[int, int, int]]:
+    """Return the entries of the first track in the `mfra` box: time (µs), place and sample number."""
     (mfra,) = [at for name, at, _ in boxes(mp4) if name == b"mfra"]
     size, name, version, track = struct.unpack_from(">I4sB3xI", mp4, mfra + 8)
     assert (name, version, track) == (b"tfra", 1, 1)
     entries = range(mfra + 8 + 24, mfra + 8 + size, 19)
-    return [struct.unpack_from(">QQ", mp4, at) for at in entries]
+    found = [struct.unpack_from(">QQBBB", mp4, entry) for entry in entries]
+    return [(time_us, place, sample) for time_us, place, _, _, sample in found]
 
 
 def ffprobe(mp4: bytes, folder: Path) -> list[dict[str, str]]:
@@ -112,6 +119,20 @@ def test_fragments_are_a_quarter_of_a_second_and_each_stands_in_the_index() -> N
     lengths = [later - earlier for (earlier, _), (later, _) in pairwise(index)]
     assert max(lengths) <= FRAGMENT_US + FRAME_US
     assert len(index) >= 4 * 3
+
+
+def test_the_index_tells_time_and_place_of_every_key_frame() -> None:
+    packets = pictures(4)
+    entries = entries_of(muxed(packets, pad_every=2))
+    assert [time_us for time_us, _, sample in entries if sample] == [
+        packet.time_us for packet in packets if packet.is_key
+    ]
+    assert [sample for _, _, sample in entries if sample] == [1, 7, 5, 3]
+    assert (
+        4
+        < len(entries)
+        == len([sample for _, _, sample in entries if sample]) + sum(sample == 0 for _, _, sample in entries)
+    )
 
 
 def test_the_index_is_right_where_padding_stands_between_the_fragments() -> None:
