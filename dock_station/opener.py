@@ -260,7 +260,7 @@ def run(
         typer.echo(str(error), err=True)
     dock = DockFolder(folder)
     unlocks = Unlocks(
-        Keyslots(dock.keyslots), unlock_seconds=60.0 * dock.settings().unlock_minutes, seconds=_seconds_since_boot
+        Keyslots(dock.keyslots), unlock_seconds=60.0 * dock.settings().unlock_minutes, seconds=seconds_since_boot
     )
     service = Service(unlocks)
 
@@ -283,7 +283,8 @@ def _outlive(service: Service) -> None:
     service.stop()
 
 
-def _seconds_since_boot() -> float:
+def seconds_since_boot() -> float:
+    """Return the clock of all deadlines here; unlike time.monotonic it goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

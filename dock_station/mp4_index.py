@@ -1,0 +1,211 @@
+"""Where a clip's fragments are, found by reading few of its bytes, and the index by which a player jumps to them."""
+
+import itertools
+import struct
+from dataclasses import dataclass
+from typing import Protocol
+
+from dock_station.mp4_boxes import BOX, Box, NotPlayableError, Pictures, VideoTrack, children, pictures, video_track
+
+_TFRA = struct.Struct(">B3xIII")  # §8.8.10: version, track, lengths of the three numbers, count of entries
+_TFRA_ENTRY = struct.Struct(">QQBBB")  # version 1 with lengths of one byte, as the unit writes it
+_SIDX_HEAD = struct.Struct(">I4sIIIQQHH")  # §8.16.3, version 1
+_SIDX_REFERENCE = struct.Struct(">III")
+MAX_REFERENCES = 0xFFFF  # the count has 16 bits; a longer clip gets several boxes, each pointing over those after it
+_STARTS_WITH_KEY_FRAME = 0x9000_0000  # starts_with_SAP, SAP_type 1
+
+MAX_MOOV = 1 << 20
+MAX_MOOF = 1 << 20
+MAX_MFRA = 1 << 24  # some 30 hours
+
+
+class Source(Protocol):
+    """The clip's MP4 as far as it can be opened."""
+
+    size: int
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes, fewer only at the end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """One `moof` with its `mdat`.
+
+    `time` is that of its first key frame, or without one that of its first picture, in the video track's time scale.
+    """
+
+    offset: int
+    time: int
+    has_key_frame: bool
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a player must know of a clip: the part before the fragments, and where those are and how long they play."""
+
+    header: bytes
+    fragments: tuple[Fragment, ...]
+    fragments_end: int
+    ends_at: int  # when the last picture ends, in the video track's time scale
+    time_scale: int
+    video_track: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the clip plays."""
+        return self.ends_at / self.time_scale
+
+    def sidx(self) -> bytes:
+        """Return the index of all fragments, to stand between header and fragments.
+
+        libavformat, which Chromium plays with, looks a time up here, reads that one fragment and looks for a key frame
+        in it; it finds none in most, for key frames come once in four fragments. So a fragment with a key frame is said
+        to last from that key frame up to the next one, and those in between to last no time: none is ever jumped to,
+        and each is passed through. It must be one fragment to a reference, or libavformat skips the others.
+        """
+        groups = [
+            range(start, min(start + MAX_REFERENCES, len(self.fragments)))
+            for start in range(0, len(self.fragments), MAX_REFERENCES)
+        ]
+        starts = self._starts()
+        sizes = [_SIDX_HEAD.size + _SIDX_REFERENCE.size * len(group) for group in groups]
+        boxes = []
+        for number, group in enumerate(groups):
+            first_offset = sum(sizes[number + 1 :]) + self.fragments[group.start].offset - self.fragments[0].offset
+            boxes.append(
+                _SIDX_HEAD.pack(
+                    sizes[number],
+                    b"sidx",
+                    1 << 24,
+                    self.video_track,
+                    self.time_scale,
+                    starts[group.start],
+                    first_offset,
+                    0,
+                    len(group),
+                )
+            )
+            boxes += [self._reference(index, starts) for index in group]
+        return b"".join(boxes)
+
+    def _starts(self) -> list[int]:
+        """Return when each fragment is said to begin, and behind the last when that ends."""
+        starts = [self.ends_at] * (len(self.fragments) + 1)
+        for index in reversed(range(len(self.fragments))):
+            fragment = self.fragments[index]
+            is_first = index == 0  # a clip begins with a key frame, whatever its index says
+            starts[index] = fragment.time if fragment.has_key_frame or is_first else starts[index + 1]
+        return starts
+
+    def _reference(self, index: int, starts: list[int]) -> bytes:
+        following = self.fragments[index + 1].offset if index + 1 < len(self.fragments) else self.fragments_end
+        size = following - self.fragments[index].offset
+        duration = max(0, starts[index + 1] - starts[index])
+        flags = _STARTS_WITH_KEY_FRAME if self.fragments[index].has_key_frame else 0
+        return _SIDX_REFERENCE.pack(size & 0x7FFF_FFFF, min(duration, 0xFFFF_FFFF), flags)
+
+
+def index_of(source: Source) -> Index:
+    """Find the fragments: by the `mfra` box at the end, or without one by going from fragment to fragment.
+
+    Raises NotPlayableError, or what reading raises.
+    """
+    header, video = _read_header(source)
+    fragments, end = _listed(source, video, len(header)) or _walked(source, video, len(header))
+    for fragment in reversed(fragments):
+        last, _ = _read_moof(source, fragment.offset, video)
+        if last:
+            return Index(header, tuple(fragments), end, last.ends_at, video.time_scale, video.number)
+    raise NotPlayableError("it was cut before its first fragment was whole")
+
+
+def _read_header(source: Source) -> tuple[bytes, VideoTrack]:
+    """Read everything before the first fragment."""
+    at = 0
+    size, name = _box_at(source, at)
+    while name in {b"ftyp", b"free"} and at < MAX_MOOV:
+        at += size
+        size, name = _box_at(source, at)
+    if name != b"moov":
+        raise NotPlayableError("it does not begin as an MP4 does")
+    if size > MAX_MOOV or at + size > source.size:
+        raise NotPlayableError("its description is cut or too long")
+    header = source.read_at(0, at + size)
+    return header, video_track(header, Box(at + BOX.size, at + size))
+
+
+def _listed(source: Source, video: VideoTrack, header_size: int) -> tuple[list[Fragment], int] | None:
+    """Read the fragments from the `mfra` box that ends a whole clip; None where there is none that fits."""
+    ending = source.read_at(max(0, source.size - 16), 16)  # `mfro`, §8.8.11
+    size = int.from_bytes(ending[12:], "big") if ending[4:8] == b"mfro" else 0
+    start = source.size - size
+    if not 24 <= size <= MAX_MFRA or start < header_size:
+        return None
+    mfra = source.read_at(start, size)
+    try:
+        fragments = _entries(mfra, video)
+    except struct.error:
+        return None
+    places = [header_size - 1, *(fragment.offset for fragment in fragments), start]
+    if len(fragments) == 0 or any(before >= after for before, after in itertools.pairwise(places)):
+        return None
+    return fragments, start
+
+
+def _entries(mfra: bytes, video: VideoTrack) -> list[Fragment]:
+    """Read the entries of all tracks, for a fragment may have but one; raises struct.error for another layout.
+
+    An entry whose sample number is 0, which no sample has, is the unit's word for a fragment without a key frame.
+    """
+    found: dict[int, Fragment] = {}
+    for tfra in children(mfra, Box(BOX.size, len(mfra)), b"tfra"):
+        version, track, lengths, count = _TFRA.unpack_from(mfra, tfra.start)
+        entries = memoryview(mfra)[tfra.start + _TFRA.size : tfra.end]
+        if version != 1 or lengths != 0 or len(entries) != count * _TFRA_ENTRY.size:
+            raise struct.error
+        for time, offset, _, _, sample in _TFRA_ENTRY.iter_unpack(entries):
+            if track == video.number:
+                found[offset] = Fragment(offset, time, sample > 0)
+            else:
+                found.setdefault(offset, Fragment(offset, 0, has_key_frame=False))
+    return [found[offset] for offset in sorted(found)]
+
+
+def _walked(source: Source, video: VideoTrack, at: int) -> tuple[list[Fragment], int]:
+    """Go from fragment to fragment up to the last whole one."""
+    fragments: list[Fragment] = []
+    end = at
+    while at + BOX.size <= source.size:
+        size, name = _box_at(source, at)
+        if name == b"moof" and at + size + BOX.size <= source.size:
+            seen, mdat_at = _read_moof(source, at, video)
+            mdat_size, mdat = _box_at(source, mdat_at)
+            if mdat != b"mdat" or mdat_at + mdat_size > source.size:
+                break
+            fragments.append(Fragment(at, seen.time if seen else 0, seen is not None and seen.has_key_frame))
+            end = at = mdat_at + mdat_size
+        elif name == b"free":
+            at += size
+        else:
+            break
+    return fragments, end
+
+
+def _read_moof(source: Source, at: int, video: VideoTrack) -> tuple[Pictures | None, int]:
+    """Return what a fragment has of the video track, and where its `moof` box ends."""
+    size, name = _box_at(source, at)
+    if name != b"moof" or size > MAX_MOOF:
+        raise NotPlayableError("its index points beside its fragments")
+    return pictures(source.read_at(at, size), video), at + size
+
+
+def _box_at(source: Source, at: int) -> tuple[int, bytes]:
+    head = source.read_at(at, BOX.size)
+    if len(head) < BOX.size:
+        raise NotPlayableError("it was cut before its first fragment was whole")
+    size, name = BOX.unpack(head)
+    if size < BOX.size:
+        raise NotPlayableError("one of its boxes has an impossible size")
+    return size, name
