@@ -27,6 +27,7 @@ from dock_station.pages.sessions import Sessions
 from dock_station.pages.site import SignedIn, Site
 from dock_station.pages.unlocking import forget_key
 from dock_station.people import People
+from dock_station.playback import Playables
 from dock_station.rights import Right
 
 MENU = (
@@ -46,7 +47,7 @@ def create_app(dock: Dock, opener: Opener, *, monotonic: Callable[[], float] = t
     here = Path(__file__).parent
     app = Flask("mirrorcam-pages", root_path=str(here), static_url_path="/static")
     sessions = Sessions(idle_seconds=60.0 * dock.settings.session_minutes, monotonic=monotonic)
-    site = Site(dock=dock, opener=opener, people=People(dock), sessions=sessions)
+    site = Site(dock=dock, opener=opener, playables=Playables(opener), people=People(dock), sessions=sessions)
     limiter = security.protect(app, dock.folder.session_key_file)
     _know_people(app, site)
     speaking.teach(app)

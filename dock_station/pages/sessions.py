@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 LONGEST_SESSION_SECONDS = 12 * 3600  # a shift: whoever works longer signs in once more
@@ -11,13 +11,15 @@ LONGEST_SESSION_SECONDS = 12 * 3600  # a shift: whoever works longer signs in on
 
 @dataclass(frozen=True)
 class Unlock:
-    """What one passphrase opened: the opener's token.
+    """What one passphrase opened: the opener's token, and which clips it played so far.
 
     The token never leaves this process: the cookie holds only the session's random name, so the cookie of a session
     that has ended opens nothing, wherever it was kept.
     """
 
     token: str
+    played: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # so that each clip is logged once, before its bytes
 
 
 @dataclass

@@ -15,15 +15,17 @@ from dock_station.opener import Opener
 from dock_station.pages import words
 from dock_station.pages.sessions import Session, Sessions
 from dock_station.people import People
+from dock_station.playback import Playables
 from dock_station.rights import Right, may
 
 
 @dataclass(frozen=True)
 class Site:
-    """One dock's pages: the dock, the way to its opener, its people, and who of them is signed in."""
+    """One dock's pages: the dock, its opener, the clips that are open, its people, and who of them is signed in."""
 
     dock: Dock
     opener: Opener
+    playables: Playables
     people: People
     sessions: Sessions
 

@@ -55,17 +55,9 @@ def forget_key(site: Site, session: Session) -> None:
     unlock, session.unlock = session.unlock, None
     if unlock:
         try:
-            site.opener.lock(unlock.token)
+            site.playables.lock(unlock.token)
         except OpenerNotRunningError:
             log.warning("opener_not_running")  # what it held went with it
-
-
-def current_unlock(site: Site, session: Session) -> Unlock | None:
-    """Return the session's unlock if its time is not over; raises OpenerNotRunningError."""
-    unlock = session.unlock
-    if unlock and site.opener.seconds_left(unlock.token) <= 0:
-        session.unlock = unlock = None
-    return unlock
 
 
 def minutes_left(site: Site, session: Session) -> int:
