@@ -1,5 +1,6 @@
 """The offload: every waiting clip, the oldest first, goes to the dock, and from here only against its receipt."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,6 +153,7 @@ class _HandOver:
             except DockRefusedError as error:
                 if error.code != RefusalCode.NOT_UPLOADED:
                     raise
+            _check_bytes(clip)
         return self._upload_and_seal(clip, ATTEMPTS)
 
     def _upload_and_seal(self, clip: SpooledClip, attempts: int) -> Signed | None:
@@ -160,6 +162,8 @@ class _HandOver:
         except DockRefusedError as error:
             if error.code not in _AGAIN or attempts == 1:
                 raise
+            if error.code == RefusalCode.DIFFERS:
+                _check_bytes(clip)
             return self._upload_and_seal(clip, attempts - 1)
 
     def _upload(self, clip: SpooledClip) -> bool:
@@ -204,6 +208,14 @@ def _size(clip: SpooledClip) -> int:
         raise UnreadableClipError(clip.clip_id, error.strerror or str(error)) from error
     check_ciphertext(clip.manifest, size=size, sha256=clip.manifest.ciphertext_sha256)
     return size
+
+
+def _check_bytes(clip: SpooledClip) -> None:
+    """Raise ClipDiffersError where it is the unit's own storage that has changed the clip: no use in sending it."""
+    digest = hashlib.sha256()
+    for block in _blocks(clip, 0, _size(clip)):
+        digest.update(block)
+    check_ciphertext(clip.manifest, size=clip.manifest.ciphertext_bytes, sha256=digest.hexdigest())
 
 
 def _blocks(clip: SpooledClip, start: int, length: int) -> Iterator[bytes]:

@@ -89,12 +89,19 @@ class Pki:
             valid_until=valid_until,
         )
 
-    def dock(self, dock_id: str, host_names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")) -> Identity:
+    def dock(
+        self,
+        dock_id: str,
+        host_names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"),
+        *,
+        valid_until: datetime | None = None,
+    ) -> Identity:
         return self._issue(
             Holder(Role.DOCK, dock_id),
             ec.generate_private_key(ec.SECP256R1()),
             usage=ExtendedKeyUsageOID.SERVER_AUTH,
             host_names=host_names,
+            valid_until=valid_until,
         )
 
     def dock_signer(self, dock_id: str) -> Identity:

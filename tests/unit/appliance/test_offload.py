@@ -1,14 +1,20 @@
 """The offload against a real dock: what is handed over, what is learnt, and what the clips go through."""
 
+import errno
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dock_station.catalogue import chains
 from dock_station.clock import utc_now
-from tests.dock import RunningDock, running_dock
-from tests.worn import Worn, enrol
+from evidence.policy import read_signed
+from tests.dock import RunningDock, SealedClip, running_dock
+from tests.pki import Pki, policy_toml, write_policy
+from tests.worn import RECIPIENT, Worn, enrol
 
 
 @pytest.fixture
@@ -73,3 +79,106 @@ def test_a_unit_docks_whatever_time_it_believes_it_is(tmp_path: Path) -> None:
         unit.offload()
         assert unit.waiting() == []
         assert unit.installation.clock.utc() > datetime.now(UTC) + timedelta(hours=23)
+
+
+class TestRefusedClips:
+    def test_a_clip_that_has_become_shorter_stays_and_those_after_it_are_only_announced(
+        self, dock: RunningDock, unit: Worn
+    ) -> None:
+        first, damaged, last = unit.clip(), unit.clip(), unit.clip(3_000_000)
+        shorten(unit, damaged)
+        steps = unit.offload()
+        assert steps.deleted == [first.clip_id]
+        assert steps.uploaded == [first.clip_id]
+        assert list(steps.refused) == [damaged.clip_id, last.clip_id]
+        assert "is not what its manifest says" in steps.refused[damaged.clip_id]
+        assert "has sequence 3, but 2 comes next" in steps.refused[last.clip_id]
+        assert unit.installation.spool.refusals() == steps.refused
+        assert unit.waiting() == [damaged.clip_id, last.clip_id]
+        assert dock.uploads() == []
+
+    def test_once_a_gap_is_accepted_the_clips_after_it_are_handed_over(self, dock: RunningDock, unit: Worn) -> None:
+        unit.clip()
+        unit.offload()
+        damaged, *others = unit.clip(), unit.clip(), unit.clip()
+        shorten(unit, damaged)
+        unit.offload()
+        with dock.dock.catalogue.writing() as connection:
+            chains.accept_gap(
+                connection, unit_id="unit-1", expected_sequence=2, reason="test", accepted_by="it-1", at=utc_now()
+            )
+        steps = unit.offload()
+        assert steps.deleted == [clip.clip_id for clip in others]
+        assert all(dock.is_stored(clip) for clip in others)
+        assert list(steps.refused) == [damaged.clip_id]
+        assert list(unit.installation.spool.refusals()) == [damaged.clip_id]
+
+    def test_a_clip_with_a_bit_flipped_on_the_unit_is_sent_once_and_never_again(
+        self, dock: RunningDock, unit: Worn
+    ) -> None:
+        clip = unit.clip()
+        path = sealed_file(unit, clip)
+        path.write_bytes(bytes([clip.sealed[0] ^ 1]) + clip.sealed[1:])
+        steps = unit.offload()
+        assert steps.uploaded == [clip.clip_id]
+        assert unit.offload().uploaded == []
+        assert "its SHA-256 is" in steps.refused[clip.clip_id]
+        assert unit.waiting() == [clip.clip_id]
+        assert not dock.is_stored(clip)
+
+    def test_a_clip_that_the_storage_does_not_give_back_is_refused(self, dock: RunningDock, unit: Worn) -> None:
+        clip = unit.clip()
+        assert unit.waiting() == [clip.clip_id]
+        manifest = sealed_file(unit, clip).with_name(f"{clip.clip_id}.json.sig")
+        manifest.unlink()
+        assert "cannot be read from this unit's storage" in unit.offload().refused[clip.clip_id]
+
+
+class TestPolicy:
+    def test_a_changed_policy_is_kept_and_rules_from_then_on(self, dock: RunningDock, unit: Worn) -> None:
+        write_policy(dock.dock.folder, dock.pki, policy_toml(recipients=(str(RECIPIENT),), days=20))
+        unit.offload()
+        folder = unit.installation.folder
+        assert folder.policy().policy.retention_days == 20
+        assert folder.policy().document == dock.dock.policy().document
+        assert {path.name for path in folder.path.iterdir()} >= {"policy.toml", "policy.toml.sig", "policy.toml.crt"}
+        assert not (folder.path / "policy.arriving").exists()
+
+    def test_after_a_power_cut_at_any_flush_the_old_policy_rules_or_the_new_one(
+        self, dock: RunningDock, unit: Worn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = unit.installation.folder
+        flush = os.fsync
+        for cut_at in range(1, 12):
+            old = folder.policy().document
+            write_policy(dock.dock.folder, dock.pki, policy_toml(recipients=(str(RECIPIENT),), days=20 + cut_at))
+            new = dock.dock.policy().document
+            flushes = iter(range(1, 100))
+
+            def cut(descriptor: int, flushes: Iterator[int] = flushes, cut_at: int = cut_at) -> None:
+                if next(flushes) == cut_at:
+                    raise OSError(errno.EIO, "the power went")
+                flush(descriptor)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", cut)
+                with suppress(OSError):
+                    folder.keep_policy(new)
+            assert folder.policy().document in (old, new)
+            settled = folder.policy().document
+            folder.settle_policy()
+            assert folder.policy().document == settled
+            assert read_signed(folder.policy_file) == settled
+
+    def test_a_signer_whose_certificate_ran_out_keeps_nobody_from_recording(self, tmp_path: Path) -> None:
+        pki = Pki(now=datetime(2020, 1, 1, tzinfo=UTC))
+        unit = Worn.open(enrol(tmp_path / "unit", pki, "https://localhost:1"))
+        assert unit.installation.folder.policy().policy.policy_id == "test"
+
+
+def sealed_file(unit: Worn, clip: SealedClip) -> Path:
+    return unit.installation.folder.data / f"{clip.clip_id}.mp4.age"
+
+
+def shorten(unit: Worn, clip: SealedClip) -> None:
+    sealed_file(unit, clip).write_bytes(clip.sealed[:-1])
