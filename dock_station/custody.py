@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import NoResultFound
 
 from dock_station import clock
-from dock_station.catalogue import alarms, clips, entries
+from dock_station.catalogue import alarms, clips, doubts, entries
 from dock_station.catalogue.entries import Entry
 from evidence.certificates import Authority, CertificateError, Role, holder_of
 from evidence.errors import NotGenuineError
@@ -19,6 +19,7 @@ from evidence.receipt import CustodyHead
 from evidence.signature import SignatureError, Signer, verify
 
 FORMAT = "mirrorcam/custody/1"
+DISTRUSTED = "clock-distrusted"
 NOTHING_BEFORE = "0" * 64  # what the first entry names as its predecessor
 
 Details = Mapping[str, str | int | bool | None]
@@ -77,15 +78,24 @@ class Custody:
         if alarms.raise_alarm(
             connection, kind=alarms.CLOCK_JUMPED, subject=self._dock, sentence=sentence, at=self._clock()
         ):
-            self._write(connection, "dock", "clock-distrusted", self._dock, {"reason": reason})
+            self._write(connection, "dock", DISTRUSTED, self._dock, {"reason": reason})
 
     def vouch_for_clock(self, connection: Connection, *, actor: str, reason: str) -> bool:
-        """Let a person end the alarm about the clock, which is right now; False where there was none."""
+        """Let a person end the alarm about the clock, which is right now; False where there was none.
+
+        Of a clip that came in meanwhile nobody knows when that was: it is kept as if it had been recorded only now,
+        so that none goes early.
+        """
         alarm = alarms.find_open(connection, alarms.CLOCK_JUMPED, self._dock)
         if alarm is None:
             return False
-        alarms.clear(connection, alarm.alarm_id, cleared_by=actor, at=self._clock())
-        self._write(connection, actor, "clock-vouched-for", self._dock, {"reason": reason})
+        now = self._clock()
+        alarms.clear(connection, alarm.alarm_id, cleared_by=actor, at=now)
+        since = doubts.newest_number(connection, DISTRUSTED, self._dock)
+        received = doubts.clips_received_since(connection, since) if since else []
+        for clip in received:
+            doubts.keep_from(connection, clip, now)
+        self._write(connection, actor, "clock-vouched-for", self._dock, {"reason": reason, "clips": len(received)})
         return True
 
     def clock_is_trusted(self, connection: Connection) -> bool:

@@ -209,8 +209,8 @@ class Uploads:
         with self._turns.take(begun.upload_id, _go_on):
             with self._catalogue.reading() as connection:
                 upload = uploads.find(connection, begun.upload_id)
-            if upload is None:
-                raise NotUploadedError(clip_id, "its upload has just ended")
+            if upload is None or upload.expires_at <= self._clock():  # retention may throw it away at any moment
+                raise NotUploadedError(clip_id, "its upload has ended")
             if not upload.complete:
                 missing = f"{upload.offset_bytes} of {upload.length_bytes} bytes are here"
                 raise NotUploadedError(clip_id, missing)

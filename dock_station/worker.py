@@ -71,15 +71,14 @@ class RetentionWorker:
         if not trusted:
             return Run(stopped=self._clock_sentence())
         policy = self._dock.policy().policy
-        Uploads(
-            catalogue=self._dock.catalogue, vault=self._dock.vault, clock=lambda: self._dock.clock() - AT_REST_AFTER
-        ).expire()
         with self._dock.catalogue.reading() as connection:
             begun = [deletion.clip_id for deletion in deletions.unfinished(connection)]
             kept, held = clips.kept(connection), holds.held_clips(connection)
         due = [each.clip.clip_id for each in due_now(kept, held, policy, self._dock.clock())]
         done = self._delete(dict.fromkeys([*begun, *due]), frozenset(begun), policy)
-        self._clear(alarms.RETENTION_STOPPED, self._subject)
+        if done.stopped is None:
+            self._expire_uploads()
+            self._clear(alarms.RETENTION_STOPPED, self._subject)
         return done
 
     def _delete(self, wanted: Iterable[str], begun: frozenset[str], policy: Policy) -> Run:
@@ -99,6 +98,12 @@ class RetentionWorker:
             (deleted if outcome is Outcome.DELETED else kept).append(clip_id)
             self._clear(alarms.DELETION_FAILED, f"clip:{clip_id}")
         return Run(tuple(deleted), tuple(kept), tuple(failed))
+
+    def _expire_uploads(self) -> None:
+        past = Uploads(
+            catalogue=self._dock.catalogue, vault=self._dock.vault, clock=lambda: self._dock.clock() - AT_REST_AFTER
+        )
+        past.expire()
 
     def _say_alive(self, connection: Connection) -> None:
         newest = entries.newest(connection)

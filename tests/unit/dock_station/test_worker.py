@@ -9,7 +9,9 @@ import pytest
 
 from dock_station import custody
 from dock_station.catalogue import alarms, deletions, entries, holds
+from dock_station.catalogue import uploads as upload_rows
 from dock_station.catalogue.clips import Clip
+from dock_station.uploads import KEPT_FOR, NotUploadedError, UploadGoneError, Uploads
 from dock_station.worker import RetentionWorker, run_every
 from tests.pki import policy_toml, write_policy
 from tests.stored import DAY, StoredDock
@@ -182,6 +184,45 @@ def test_one_clip_that_cannot_be_removed_does_not_keep_the_others(stored: Stored
     sealed.rmdir()
     assert worker(stored).run().deleted == (stuck.clip_id,)
     assert open_alarms(stored) == []
+
+
+def test_a_clip_that_came_in_while_the_clock_was_in_doubt_is_kept_from_the_end_of_the_doubt_on(
+    stored: StoredDock,
+) -> None:
+    before, work = stored.store(), worker(stored)
+    work.run()
+    stored.time.jump(-300 * DAY)
+    clip = stored.store()
+    with stored.dock.catalogue.writing() as connection:
+        stored.dock.custody.append(
+            connection, actor="unit:unit-1", action="clip-accepted", subject=f"clip:{clip.clip_id}"
+        )
+    assert open_alarms(stored) == [alarms.CLOCK_JUMPED]
+    stored.time.jump(300 * DAY)
+    with stored.dock.catalogue.writing() as connection:
+        stored.dock.custody.vouch_for_clock(connection, actor="shell:root", reason="set again")
+    assert stored.find(clip).retained_from == stored.time.now()
+    assert stored.find(clip).due_at == stored.time.now() + 30 * DAY
+    assert stored.find(before) == before
+    assert work.run().deleted == ()
+
+
+def test_an_upload_that_nobody_goes_on_with_is_thrown_away_a_day_after_its_time(stored: StoredDock) -> None:
+    uploads = Uploads(catalogue=stored.dock.catalogue, vault=stored.dock.vault, clock=stored.time.now)
+    upload, work = uploads.create("unit-1", "some-clip", length=5000, metadata=""), worker(stored)
+    with stored.dock.vault.appending(upload.upload_id, 0) as received:
+        received.write(memoryview(bytes(5000)))
+    with stored.dock.catalogue.writing() as connection:
+        upload_rows.acknowledge(connection, upload.upload_id, 5000, upload.expires_at)
+    part = stored.folder.vault / "incoming" / f"{upload.upload_id}.part"
+    live(stored, KEPT_FOR.days, work)
+    with pytest.raises(UploadGoneError):
+        uploads.status("unit-1", upload.upload_id)
+    with pytest.raises(NotUploadedError), uploads.whole("unit-1", "some-clip"):
+        pass
+    assert part.exists(), "the bays may have just let go of it"
+    live(stored, 1, work)
+    assert not part.exists()
 
 
 def test_the_scheduler_runs_at_once_and_ends_when_told(stored: StoredDock) -> None:
