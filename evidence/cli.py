@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from evidence import commandline, unsealing
 from evidence.clip_files import ClipFiles
@@ -68,11 +67,9 @@ def inspect(clip: ClipArgument) -> None:
     `mirrorcam-clip verify` does.
     """
     found = inspect_clip(ClipFiles.named(clip))
-    table = Table(show_header=False, box=None)
+    console = Console(highlight=False, soft_wrap=True)
     for name, value in (*_stated(found.manifest), *_sealed(found.layout), ("Its end", found.end)):
-        table.add_row(name, value)
-    console = Console(highlight=False)
-    console.print(table)
+        console.print(f"{name:<18}{value}", markup=False)
     console.print("\nThis is what the clip says of itself; whether it is true, 'mirrorcam-clip verify' finds out.")
 
 

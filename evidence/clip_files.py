@@ -53,11 +53,11 @@ class ClipFiles:
 
     def read_manifest(self) -> bytes:
         """Return the manifest's bytes, as they were signed; raises MissingFileError or OSError."""
-        return self._read(self.manifest, "put the manifest beside the sealed clip, under the same name")
+        return read_document(self.manifest, "put the manifest beside the sealed clip, under the same name")
 
     def read_signature(self) -> bytes:
         """Return the signature over the manifest; raises MissingFileError or OSError."""
-        return self._read(self.signature, "put the signature beside the sealed clip, under the same name")
+        return read_document(self.signature, "put the signature beside the sealed clip, under the same name")
 
     def check_name(self, manifest: Manifest) -> None:
         """Raise OtherClipError where the files are named as another clip; any name that is no clip id is allowed."""
@@ -65,13 +65,17 @@ class ClipFiles:
         if name != manifest.clip_id and _is_clip_id(name):
             raise OtherClipError(name, manifest.clip_id)
 
-    def _read(self, path: Path, advice: str) -> bytes:
-        try:
-            with path.open("rb") as file:
-                # One byte more than allowed shows that there are too many, however many there are.
-                return file.read(manifests.MAX_BYTES + 1)
-        except FileNotFoundError as error:
-            raise MissingFileError(path, advice) from error
+
+def read_document(path: Path, advice: str) -> bytes:
+    """Return a small file's bytes; raises MissingFileError with the advice, or OSError.
+
+    One byte more than a manifest may have shows that there are too many, however many there are.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(manifests.MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise MissingFileError(path, advice) from error
 
 
 def _beside(base: Path, suffix: str) -> Path:

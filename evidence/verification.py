@@ -9,14 +9,16 @@ from cryptography import x509
 
 from evidence import manifest as manifests
 from evidence import receipt as receipts
+from evidence.age import AgeError, read_header
 from evidence.certificates import Authority, CertificateFileError, Role, load_certificate
 from evidence.chain import check_follows, link_of
-from evidence.clip_files import ClipFiles, MissingFileError
+from evidence.clip_files import ClipFiles, MissingFileError, read_document
 from evidence.errors import NotGenuineError
-from evidence.manifest import Manifest
+from evidence.manifest import ClipDiffersError, Manifest
 from evidence.receipt import Receipt
 from evidence.signature import Signed, verify
 from evidence.strict import read_json
+from evidence.unsealing import BadFileError
 
 _READ_BYTES = 1 << 20
 
@@ -97,6 +99,7 @@ def check_clip(files: ClipFiles, trust: Trust, advance: Callable[[int], None]) -
     if trust.previous:
         findings.append(_check_chain(trust.previous, manifest))
     findings.append(_check_bytes(files.sealed, manifest, advance))
+    findings += _check_recipients(files.sealed, manifest)
     if receipt:
         stored = f"dock {receipt.dock_id} stored it on {receipt.stored_at:%Y-%m-%d %H:%M:%S} UTC"
         findings.append(Finding("receipt", f"{stored}, when its custody log had {receipt.custody.entries} entries"))
@@ -118,7 +121,7 @@ def _check_signature(
 
 
 def _check_chain(previous: Path, manifest: Manifest) -> Finding:
-    content = previous.read_bytes()
+    content = read_document(previous, "name the manifest of this unit's clip before")
     before = manifests.decode(content)
     if before.unit_id != manifest.unit_id:
         raise NotOfUnitError("the one before", manifest.unit_id, f"unit {before.unit_id}")
@@ -139,8 +142,23 @@ def _check_bytes(sealed: Path, manifest: Manifest, advance: Callable[[int], None
     return Finding("sealed file", f"{size} bytes, SHA-256 {manifest.ciphertext_sha256}")
 
 
+def _check_recipients(sealed: Path, manifest: Manifest) -> list[Finding]:
+    """Check that the clip is sealed to as many as its manifest names: a header does not say to whom."""
+    with sealed.open("rb") as file:
+        try:
+            stanzas = read_header(file).stanzas
+        except AgeError as error:
+            if manifest.complete:
+                raise BadFileError(sealed, error) from error
+            return []  # power was lost while its first bytes were written
+    if len(stanzas) != len(manifest.recipients):
+        reason = f"it is sealed to {len(stanzas)} recipients, not to {len(manifest.recipients)}"
+        raise ClipDiffersError(manifest.clip_id, reason)
+    return [Finding("recipients", f"sealed to as many as the manifest names ({len(stanzas)})")]
+
+
 def _check_receipt(path: Path, authority: Authority, manifest: Manifest, content: bytes) -> Receipt:
-    signed = read_json(path.read_bytes(), Signed, "receipt")
+    signed = read_json(read_document(path, "name the receipt that the dock answered"), Signed, "receipt")
     receipt = receipts.decode(signed.content)
     holder = signed.verify(authority, Role.DOCK_SIGNER, receipt.stored_at, "receipt")
     if receipt.dock_id != holder.name:

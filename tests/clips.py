@@ -1,12 +1,16 @@
 """Real clips on disk for the tests of whoever reads them: recorded by the unit's own parts, with all that verifies."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import av
 
 from appliance.spool import SpooledClip
 from evidence.receipt import CustodyHead, Receipt, encode
@@ -70,6 +74,25 @@ def make_case(folder: Path, *, clips: int = 2, seconds: float = 2.0, recipients:
     return Case(folder, unit, signer, spool.waiting())
 
 
+def cut_case(folder: Path) -> Case:
+    """Record a clip, take the power away in the middle of it, and let the unit's next start close it."""
+    case = make_case(folder / "first", clips=0)
+    recorder = case.unit.recorder(case.unit.spool())
+    recorder.begin(wearer="wearer-7")
+    for packet in pictures(3, start_us=time.monotonic_ns() // 1000):
+        recorder.push(packet)
+    deadline = time.monotonic() + PATIENCE
+    while not recorder.status().ciphertext_bytes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # What is on the medium at this moment is all that the next start finds.
+    shutil.copytree(case.folder, folder / "after")
+    recorder.shut_down(PATIENCE)
+    after = Unit(folder / "after", case.unit.identity, case.unit.pki, case.signer.signer())
+    spool = after.spool()
+    spool.recover()
+    return Case(after.folder, after, case.signer, spool.waiting())
+
+
 def call(*arguments: str | Path, stdin: str = "", folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `mirrorcam-clip` as a process of its own."""
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
@@ -79,3 +102,18 @@ def call(*arguments: str | Path, stdin: str = "", folder: Path | None = None) ->
     return subprocess.run(
         command, cwd=folder, input=stdin, text=True, capture_output=True, env=environment, check=False
     )
+
+
+def open_it(sealed: Path, key: Path, output: Path | str, *more: str, stdin: str = "") -> tuple[int, str]:
+    """Run `mirrorcam-clip open`, and give its exit code and what it complained of."""
+    done = call("open", sealed, "--identity", key, "--output", output, *more, stdin=stdin)
+    return done.returncode, done.stderr
+
+
+def frames_before_the_cut(path: Path) -> int:
+    """Count the pictures of a film whose end is missing."""
+    frames = 0
+    with av.open(str(path)) as film, contextlib.suppress(av.error.InvalidDataError):  # the last picture is half there
+        for _ in film.decode(video=0):
+            frames += 1
+    return frames
