@@ -134,9 +134,11 @@ def test_every_packet_that_was_handed_over_is_overwritten_when_it_is_written(sta
 def test_a_clip_that_never_gets_a_key_frame_makes_no_file(stage: Stage) -> None:
     recorder = stage.recorder()
     recorder.begin(wearer="w")
-    stage.push(recorder, stage.pictures(1)[1:])
+    packets = stage.pictures(1)[1:]
+    stage.push(recorder, packets)
     recorder.end("wearer")
     assert recorder.wait_closed(PATIENCE)
+    assert not any(any(packet.data) for packet in packets)
     assert files(stage) == []
     assert recorder.status().failure is not None
 
