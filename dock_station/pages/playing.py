@@ -11,6 +11,8 @@ from dock_station.playback import Part, Playable, RangeError, part_of
 from dock_station.rights import Right
 from evidence.errors import KeyDoesNotFitError, MirrorcamError, NotGenuineError
 
+OPEN_ENDED_BODY = 256 << 10  # a quarter of a second at 8 Mbit/s; players ask again on the same connection
+
 
 def blueprint(site: Site) -> Blueprint:
     """Return the address `/clips/<id>/media`; what it refuses, it refuses in plain text, for it is no page."""
@@ -52,13 +54,20 @@ def _opened(site: Site, signed_in: SignedIn, clip: Clip) -> Playable:
 
 
 def _bytes(playable: Playable) -> Response:
-    part = part_of(request.headers.get("Range"), playable.size)
+    part = _not_too_much(part_of(request.headers.get("Range"), playable.size))
     if part is None:
         headers = {"Content-Length": str(playable.size), "Accept-Ranges": "bytes"}
         return Response(playable.pieces(Part(0, playable.size)), 200, headers, "video/mp4")
     content = playable.read(part.start, part.end - part.start)
     headers = {"Content-Range": part.content_range(playable.size), "Accept-Ranges": "bytes"}
     return Response(content, 206, headers, "video/mp4")
+
+
+def _not_too_much(part: Part | None) -> Part | None:
+    """Answer "from here on" with a small piece: a player that opens a clip wants its beginning and no more."""
+    if part is None or not (request.headers.get("Range") or "").endswith("-"):
+        return part
+    return Part(part.start, min(part.end, part.start + OPEN_ENDED_BODY))
 
 
 def _status(error: MirrorcamError) -> int:
