@@ -40,7 +40,7 @@ def unit(town: AuthorityFolder, tmp_path: Path) -> UnitFolder:
 
 def test_an_enrolled_unit_reads_its_own_files(unit: UnitFolder) -> None:
     assert unit.settings().dock_url == URL
-    assert unit.policy(NOW).policy.policy_id == "bocholt-1"
+    assert unit.policy().policy.policy_id == "bocholt-1"
     signed = unit.signer().signed(b"a manifest")
     assert signed.verify(unit.authority(), Role.UNIT, NOW, "manifest").name == "unit-01"
     assert oct(unit.key_file.stat().st_mode & 0o777) == "0o600"
