@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dock_station.mp4_index import index_of
 from dock_station.opener import Opener, seconds_since_boot
 from dock_station.opening import LockedError
+from dock_station.virtual_mp4 import VirtualMp4
 from evidence.age import AgeError, FileKey, SealedFile, read_header
 from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
 
@@ -93,11 +93,9 @@ class Playable:
         self._lock = threading.Lock()
         with _told():
             self._sealed = SealedFile(file, read_header(file), FileKey(file_key))
-            index = index_of(self._sealed)
-        self._head = index.header + index.sidx()
-        self._fragments_start = index.fragments[0].offset
-        self.size = len(self._head) + index.fragments_end - self._fragments_start
-        self.seconds = index.seconds
+            self._film = VirtualMp4(self._sealed)
+        self.size = self._film.size
+        self.seconds = self._film.seconds
         self.damage = None if self._sealed.damage is None else str(self._sealed.damage)
 
     @property
@@ -110,16 +108,10 @@ class Playable:
 
         Raises ClipDamagedError, ClipUnreadableError, or LockedError once the clip was closed.
         """
-        end = min(start + length, self.size)
-        head = self._head[start:end]
-        behind = max(start, len(self._head))
-        if end <= behind:
-            return head
         with self._lock, _told():
             if self._file.closed:
                 raise LockedError
-            body = self._sealed.read_at(behind - len(self._head) + self._fragments_start, end - behind)
-        return head + body if head else body
+            return self._film.read(start, length)
 
     def pieces(self, part: Part) -> Iterator[bytes]:
         """Yield a part of the virtual file, MAX_BODY at a time; raises as `read`."""

@@ -1,0 +1,241 @@
+"""The index of real clips from the unit's own muxer, whole, cut and broken."""
+
+import io
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+
+import av
+import pytest
+from av.container import InputContainer
+
+from appliance.camera import AudioTrack, Packet
+from appliance.muxer import Muxer
+from dock_station import mp4_index
+from dock_station.mp4_boxes import NotPlayableError
+from dock_station.mp4_index import index_of
+from dock_station.virtual_mp4 import VirtualMp4
+from tests.recording import FRAME_US, VIDEO, decoded, in_order, pictures, sound
+
+HALF_A_FRAME = FRAME_US / 2 / 1_000_000
+
+
+class Content:
+    """An MP4 in memory that counts what is read of it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.size = len(content)
+        self.bytes_read = 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        piece = self.content[offset : offset + length]
+        self.bytes_read += len(piece)
+        return piece
+
+
+def muxed(packets: Sequence[Packet], audio: AudioTrack | None = None, *, pad_every: int = 0) -> bytes:
+    written = io.BytesIO()
+    muxer = Muxer(written.write, VIDEO, audio)
+    fragments = 0
+    for packet in packets:
+        fragments += muxer.add(packet)
+        if pad_every and fragments >= pad_every:
+            muxer.pad(5000)
+            fragments = 0
+    muxer.close()
+    return written.getvalue()
+
+
+@cache
+def silent() -> bytes:
+    return muxed(pictures(8))
+
+
+@cache
+def padded() -> bytes:
+    return muxed(pictures(8), pad_every=2)
+
+
+@cache
+def with_sound() -> bytes:
+    track, packets = sound(8)
+    return muxed(in_order(pictures(8), packets), track, pad_every=3)
+
+
+@cache
+def with_late_sound() -> bytes:
+    track, packets = sound(3, start_us=5_000_000)
+    return muxed(in_order(pictures(8), packets), track)
+
+
+@cache
+def with_lost_pictures() -> bytes:
+    packets = pictures(8)
+    return muxed([*packets[:40], *packets[55:151], *packets[180:]])
+
+
+CLIPS = [silent, padded, with_sound, with_late_sound, with_lost_pictures]
+
+
+def virtual(mp4: bytes, piece: int = 1 << 20) -> bytes:
+    film = VirtualMp4(Content(mp4))
+    return b"".join(film.read(start, piece) for start in range(0, film.size, piece))
+
+
+def places(mp4: bytes, name: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(mp4):
+        (size,) = struct.unpack_from(">I", mp4, at)
+        if mp4[at + 4 : at + 8] == name:
+            found.append(at)
+        at += size
+    return found
+
+
+def sought(mp4: bytes, seconds: float) -> list[float]:
+    """Return the times of the pictures that a player reads after a jump; the first is one that it can begin with."""
+    with av.open(io.BytesIO(mp4), mode="r") as container:
+        return read_from(container, seconds)
+
+
+def read_from(container: InputContainer, seconds: float) -> list[float]:
+    container.seek(round(seconds * 1_000_000))
+    packets = [packet for packet in container.demux(video=0) if packet.pts is not None]
+    assert packets[0].is_keyframe
+    return [float((packet.pts or 0) * (packet.time_base or 0)) for packet in packets]
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_the_index_of_a_whole_clip_and_the_walk_through_it_find_the_same_fragments(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    listed = index_of(Content(mp4))
+    walked = index_of(Content(mp4[: places(mp4, b"mfra")[0]]))
+    assert [fragment.offset for fragment in listed.fragments] == places(mp4, b"moof")
+    assert listed.fragments == walked.fragments
+    assert listed.seconds == walked.seconds == pytest.approx(8, abs=HALF_A_FRAME)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_the_virtual_file_plays_every_picture_and_knows_its_length(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    played = virtual(mp4)
+    assert decoded(played) == decoded(mp4)
+    with av.open(io.BytesIO(played), mode="r") as container:
+        assert container.duration == pytest.approx(8_000_000, abs=FRAME_US)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_jump_anywhere_begins_with_the_key_frame_before_it_and_goes_on_without_a_hole(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    played = virtual(mp4)
+    every = decoded(mp4)
+    for tenths in range(79):
+        seconds = tenths / 10 + 0.001
+        times = sought(played, seconds)
+        assert seconds - 2 <= times[0] <= seconds, seconds
+        assert times == pytest.approx(every[-len(times) :]), seconds
+
+
+def test_jumping_back_and_forth_in_one_file_skips_nothing() -> None:
+    mp4 = with_sound()
+    every = decoded(mp4)
+    with av.open(io.BytesIO(virtual(mp4)), mode="r") as container:
+        for seconds in (5.3, 2.1, 7.9, 0.0, 5.0, 4.99, 2.0):
+            times = read_from(container, seconds)
+            assert times == pytest.approx(every[-len(times) :]), seconds
+            assert times[0] <= seconds + HALF_A_FRAME
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 1000, 65_536])
+def test_the_virtual_file_is_the_same_however_it_is_read(piece: int) -> None:
+    mp4 = muxed(pictures(1), pad_every=1)
+    assert virtual(mp4, piece) == virtual(mp4)
+
+
+def test_the_virtual_file_holds_every_stored_byte_of_sound_and_picture() -> None:
+    mp4 = padded()
+    played = virtual(mp4)
+    start, end = places(mp4, b"moof")[0], places(mp4, b"mfra")[0]
+    body = played[len(played) - (end - start) :]
+    differing = [at for at in range(end - start) if body[at] != mp4[start + at]]
+    sizes = {at - start + byte for at in places(mp4, b"mdat") for byte in range(4)}
+    assert differing
+    assert set(differing) <= sizes
+    assert places(played, b"free") == places(played, b"mfra") == []
+
+
+@pytest.mark.parametrize("clip", [silent, with_sound])
+def test_a_clip_cut_anywhere_plays_up_to_its_last_whole_fragment(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    moofs, mdats = places(mp4, b"moof"), places(mp4, b"mdat")
+    whole = decoded(mp4)
+    for number in (0, 5, len(moofs) - 2):
+        (size,) = struct.unpack_from(">I", mp4, mdats[number])
+        end = mdats[number] + size
+        next_mdat = mdats[number + 1]
+        for cut in (end, end + 3, end + 8, next_mdat - 1, next_mdat + 4, next_mdat + 100):
+            index = index_of(Content(mp4[:cut]))
+            assert len(index.fragments) == number + 1, cut
+            assert index.fragments_end == end
+            times = sought(virtual(mp4[:cut]), 0)
+            assert times == pytest.approx(whole[: len(times)])
+            assert index.seconds == pytest.approx(times[-1] + FRAME_US / 1_000_000, abs=HALF_A_FRAME)
+
+
+def test_a_clip_cut_before_its_first_fragment_is_whole_is_told_in_a_sentence() -> None:
+    mp4 = silent()
+    (size,) = struct.unpack_from(">I", mp4, places(mp4, b"mdat")[0])
+    for cut in range(0, places(mp4, b"mdat")[0] + size, 97):
+        with pytest.raises(NotPlayableError, match="cannot be played: it"):
+            index_of(Content(mp4[:cut]))
+
+
+def test_a_whole_clip_is_indexed_by_reading_its_ends_only() -> None:
+    content = Content(silent())
+    index_of(content)
+    moov_end = places(content.content, b"moof")[0]
+    index_size = content.size - places(content.content, b"mfra")[0]
+    assert content.bytes_read < moov_end + index_size + 1000
+
+
+def test_an_index_that_does_not_fit_the_clip_is_not_believed() -> None:
+    mp4 = bytearray(silent())
+    expected = index_of(Content(bytes(mp4)))
+    mfra = places(bytes(mp4), b"mfra")[0]
+    for at, value in ((mfra + 8 + 24 + 8 + 4, 1), (mfra + 20, 0), (mfra + 8 + 3, 9), (len(mp4) - 1, 25)):
+        changed = bytearray(mp4)
+        changed[at] = value
+        assert index_of(Content(bytes(changed))).fragments == expected.fragments, at
+
+
+def test_no_changed_byte_of_the_description_or_the_index_ends_in_a_traceback() -> None:
+    mp4 = muxed(pictures(1))
+    mfra = places(mp4, b"mfra")[0]
+    moof, mdat = places(mp4, b"moof")[0], places(mp4, b"mdat")[0]
+    for at in [*range(mdat), *range(mfra, len(mp4))]:
+        changed = bytearray(mp4)
+        changed[at] ^= 0xFF
+        with suppress(NotPlayableError):
+            index_of(Content(bytes(changed))).sidx()
+    assert moof < mdat < mfra
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"no film at all, but some text", b"\x00\x00\x00\x00ftyp" * 9])
+def test_what_is_no_mp4_is_told_in_a_sentence(content: bytes) -> None:
+    with pytest.raises(NotPlayableError):
+        index_of(Content(content))
+
+
+def test_more_fragments_than_one_box_can_list_go_into_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 65 536 fragments take over four hours of film; the limit is lowered instead.
+    monkeypatch.setattr(mp4_index, "MAX_REFERENCES", 7)
+    mp4 = with_sound()
+    index = index_of(Content(mp4))
+    assert index.sidx().count(b"sidx") == -(-len(index.fragments) // 7) > 3
+    played = virtual(mp4)
+    assert decoded(played) == decoded(mp4)
+    times = sought(played, 6.5)
+    assert times[0] <= 6.5
+    assert times == pytest.approx(decoded(mp4)[-len(times) :])
