@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from cryptography import x509
 from flask import Flask, Response, g, request
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from dock_station import tus
@@ -109,6 +110,7 @@ def create_app(dock: Dock) -> Flask:
     app.register_blueprint(tus.TusRoutes(uploads).blueprint())
     app.register_error_handler(MirrorcamError, _refuse)
     app.register_error_handler(HTTPException, _refuse_http)
+    app.register_error_handler(OperationalError, _refuse_for_the_catalogue)
     app.register_error_handler(Exception, _refuse_unforeseen)
     app.after_request(_say_tus)
     app.wsgi_app = _method_override(app.wsgi_app)  # type: ignore[method-assign, assignment]
@@ -140,6 +142,12 @@ def _refuse_http(error: HTTPException) -> Response:
     code = RefusalCode.UNKNOWN if error.code == 404 else RefusalCode.REQUEST
     log.warning("request_refused", code=code, status=error.code, method=request.method, path=request.path)
     return _json(error.code or 500, _refusal(code, f"The request is refused: {error.name}."))
+
+
+def _refuse_for_the_catalogue(error: OperationalError) -> Response:
+    log.error("catalogue_failed", method=request.method, path=request.path, reason=str(error.orig))
+    sentence = "The dock cannot reach or write its catalogue just now; try again, and have IT look at its disk."
+    return _json(NOT_IN_ORDER[0], _refusal(NOT_IN_ORDER[1], sentence))
 
 
 def _refuse_unforeseen(error: Exception) -> Response:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dock_station.read_back import Follower, ReadBack
-from evidence.durable import sync_folder, write_durably
+from evidence.durable import sync_folder
 from evidence.errors import EnvironmentalError
 
 INCOMING = "incoming"  # uploads under way
 CLIPS = "clips"
 SEALED, MANIFEST, SIGNATURE = ".mp4.age", ".json", ".json.sig"
+PART = ".part"
 
 
 class NoRoomError(EnvironmentalError):
@@ -23,7 +24,7 @@ class NoRoomError(EnvironmentalError):
 
     def __init__(self, wanted: int, free: int) -> None:
         super().__init__(
-            f"The dock has no room for this clip: it has {wanted} bytes and {max(free, 0)} are free; "
+            f"The dock has no room for this clip: {wanted} bytes more are needed and {max(free, 0)} are free; "
             "it stays on the unit until IT has made room."
         )
         self.wanted = wanted
@@ -111,12 +112,12 @@ class Vault:
     def appending(self, upload_id: str, offset: int) -> Iterator[Part]:
         """Open an upload's file behind its first `offset` bytes; anything beyond was never acknowledged and goes.
 
-        At offset 0 the file is made. Raises PartLostError where the file is gone or has less than `offset` bytes.
+        At offset 0 the file is made. Raises PartLostError where the file is gone or has less than `offset` bytes,
+        NoRoomError or VaultError.
         """
         path = self._part_file(upload_id)
         if offset == 0:
-            path.touch(mode=0o600)
-            sync_folder(self._folder / INCOMING)
+            self._make(path)
         elif not path.is_file() or path.stat().st_size < offset:
             raise PartLostError(upload_id)
         if self._read_back(upload_id).hashed_bytes > offset:
@@ -146,21 +147,27 @@ class Vault:
             raise VaultError(f"clip {clip_id} cannot be read back ({error.strerror})") from error
 
     def store(self, upload_id: str, clip_id: str, *, manifest: bytes, signature: bytes) -> str:
-        """Make an upload the clip `clip_id` with its manifest and signature, durably, and return its key."""
+        """Make an upload the clip `clip_id` with its manifest and signature, durably, and return its key.
+
+        Raises NoRoomError or VaultError; the upload is then still there to be stored again.
+        """
         key = self.key_of(clip_id)
-        write_durably(self._file(key, MANIFEST), manifest, mode=0o600)
-        write_durably(self._file(key, SIGNATURE), signature, mode=0o600)
-        part, sealed = self._part_file(upload_id), self.sealed_file(key)
-        if part.exists():
-            part.rename(sealed)
+        self._put(upload_id, key, MANIFEST, manifest)
+        self._put(upload_id, key, SIGNATURE, signature)
+        try:
+            if self._part_file(upload_id).exists():
+                self._part_file(upload_id).rename(self.sealed_file(key))
             sync_folder(self._folder / CLIPS)
             sync_folder(self._folder / INCOMING)
+        except OSError as error:
+            raise _refusal(error, 0) from error
         self._forget(upload_id)
         return key
 
     def discard(self, upload_id: str) -> None:
-        """Remove an upload's file."""
-        self._part_file(upload_id).unlink(missing_ok=True)
+        """Remove an upload's file, with what a crash may have left beside it."""
+        for suffix in (PART, MANIFEST, SIGNATURE):
+            self._incoming(upload_id, suffix).unlink(missing_ok=True)
         sync_folder(self._folder / INCOMING)
         self._forget(upload_id)
 
@@ -186,6 +193,22 @@ class Vault:
         """Return the unit's signature over a clip's manifest; raises VaultError."""
         return self._content(key, SIGNATURE)
 
+    def _put(self, upload_id: str, key: str, suffix: str, content: bytes) -> None:
+        """Put one of a clip's small files in place; what a crash leaves of it has a name that `discard` knows."""
+        beside = self._incoming(upload_id, suffix)
+        self._make(beside)
+        with contextlib.closing(Part(beside, 0)) as part:
+            part.write(memoryview(content))
+            part.sync()
+        beside.replace(self._file(key, suffix))
+
+    def _make(self, path: Path) -> None:
+        try:
+            path.touch(mode=0o600)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise _refusal(error, 0) from error
+
     def _content(self, key: str, suffix: str) -> bytes:
         try:
             return self._file(key, suffix).read_bytes()
@@ -196,7 +219,10 @@ class Vault:
         return self._folder / f"{key}{suffix}"
 
     def _part_file(self, upload_id: str) -> Path:
-        return self._folder / INCOMING / f"{upload_id}.part"
+        return self._incoming(upload_id, PART)
+
+    def _incoming(self, upload_id: str, suffix: str) -> Path:
+        return self._folder / INCOMING / f"{upload_id}{suffix}"
 
     def _read_back(self, upload_id: str) -> ReadBack:
         with self._read_backs_lock:

@@ -37,8 +37,12 @@ def create_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 def _write_beside(path: Path, content: bytes, mode: int) -> Path:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        beside.unlink()
+        raise
     return beside

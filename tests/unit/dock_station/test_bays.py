@@ -114,11 +114,17 @@ def test_a_revocation_list_that_cannot_be_used_leaves_the_last_good_one_in_force
 
 def test_an_error_of_the_docks_own_says_nothing_of_its_insides(dock: RunningDock) -> None:
     camera, unit = dock.unit()
+    dock.dock.folder.vault.joinpath("incoming").rmdir()
+    location = unit.begin(camera.clip())
+    sentence = unit.append(location, 0, b"x").refuses(503, RefusalCode.DOCK)
+    assert str(dock.dock.folder.path) not in sentence
+
+
+def test_a_catalogue_that_fails_says_nothing_of_its_insides(dock: RunningDock) -> None:
+    camera, unit = dock.unit()
     with dock.dock.catalogue.writing() as connection:
         connection.exec_driver_sql("ALTER TABLE uploads RENAME TO elsewhere")
-    answer = unit.create(camera.clip().clip_id, 10)
-    assert answer.status == 500
-    sentence = answer.refuses(500, RefusalCode.DOCK)
+    sentence = unit.create(camera.clip().clip_id, 10).refuses(503, RefusalCode.DOCK)
     assert "uploads" not in sentence
     assert "sql" not in sentence.lower()
 
