@@ -1,0 +1,147 @@
+"""What can be wrong with a unit's folder, camera or film: one clear sentence, an exit code, and nothing touched."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.settings import UnitFolder
+from tests.cameras import film
+from tests.dock import until
+from tests.pki import Pki, policy_toml, write_policy
+from tests.unit_process import UnitProcess, call, running_unit
+from tests.worn import RECIPIENT, Worn, enrol
+
+NO_DOCK = "https://localhost:1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> UnitFolder:
+    return enrol(tmp_path / "unit", Pki(), NO_DOCK)
+
+
+def sentence_of(folder: Path, *options: str | Path, camera: str = "auto") -> tuple[int, str]:
+    """Run the unit, which must refuse at once; return its exit code and the one sentence that it said."""
+    refused = call("run", "--folder", folder, "--headless", "--camera", camera, *options)
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.startswith("mirrorcam-unit: ")
+    assert refused.stderr.count("\n") == 1
+    assert refused.stderr.endswith(".\n")
+    return refused.returncode, refused.stderr.removeprefix("mirrorcam-unit: ").rstrip("\n")
+
+
+class TestTheFolder:
+    def test_that_is_missing(self, tmp_path: Path) -> None:
+        assert sentence_of(tmp_path / "none") == (
+            5,
+            f"{tmp_path}/none/unit.toml is missing: enrol this unit with 'mirrorcam-provision unit enrol' first.",
+        )
+
+    @pytest.mark.parametrize("name", ["unit.key", "unit.crt", "authority.crt", "policy.toml", "policy.toml.sig"])
+    def test_without_one_of_its_files(self, folder: UnitFolder, name: str) -> None:
+        (folder.path / name).unlink()
+        code, sentence = sentence_of(folder.path)
+        assert (code, sentence) == (
+            5,
+            f"{folder.path / name} is missing: enrol this unit with 'mirrorcam-provision unit enrol' first.",
+        )
+
+    @pytest.mark.parametrize("name", ["unit.key", "authority.crt"])
+    def test_with_a_damaged_key_or_certificate(self, folder: UnitFolder, name: str) -> None:
+        (folder.path / name).write_text("nonsense")
+        code, sentence = sentence_of(folder.path)
+        assert code == 5
+        assert f"{name} cannot be read" in sentence
+
+    def test_with_a_setting_that_does_not_exist(self, folder: UnitFolder) -> None:
+        with folder.settings_file.open("a") as file:
+            file.write("flash = true\n")
+        code, sentence = sentence_of(folder.path)
+        assert (code, "'flash'" in sentence) == (3, True)
+
+    def test_with_a_damaged_note_of_the_spool(self, folder: UnitFolder) -> None:
+        (folder.data / "spool.json").write_text("{")
+        code, sentence = sentence_of(folder.path)
+        assert (code, "spool.json is damaged" in sentence) == (5, True)
+
+
+class TestThePolicy:
+    def test_that_was_changed_after_it_was_signed(self, folder: UnitFolder) -> None:
+        with folder.policy_file.open("a") as file:
+            file.write("mirror = false\n")
+        assert sentence_of(folder.path) == (
+            3,
+            "The signature of this policy does not fit it: it was changed or signed by another key.",
+        )
+
+    def test_of_another_authority(self, folder: UnitFolder) -> None:
+        write_policy(folder, Pki(name="Another town"), policy_toml())
+        code, sentence = sentence_of(folder.path)
+        assert (code, "another authority issued it" in sentence) == (3, True)
+
+    def test_that_asks_for_more_than_any_unit_allows(self, tmp_path: Path) -> None:
+        greedy = policy_toml(recipients=(str(RECIPIENT),)) + "pre_record_seconds = 121\n"
+        folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=greedy)
+        code, sentence = sentence_of(folder.path)
+        assert (code, "pre_record_seconds" in sentence) == (3, True)
+
+
+class TestTheCamera:
+    def test_that_has_no_such_name(self, folder: UnitFolder) -> None:
+        code, sentence = sentence_of(folder.path, camera="holga")
+        assert (code, sentence[:23]) == (1, "'holga' names no camera")
+
+    def test_whose_film_is_missing(self, folder: UnitFolder) -> None:
+        code, sentence = sentence_of(folder.path, camera="file:/none.mp4")
+        assert (code, sentence) == (5, "There is no video file /none.mp4: give the path of one.")
+
+    def test_whose_film_is_none(self, folder: UnitFolder) -> None:
+        code, sentence = sentence_of(folder.path, camera=f"file:{folder.settings_file}")
+        assert (code, "cannot be played" in sentence) == (5, True)
+
+    def test_that_is_not_plugged_in_is_a_fault_that_a_wearer_reads_and_the_unit_still_docks(
+        self, folder: UnitFolder
+    ) -> None:
+        with running_unit(folder.path, "--headless", camera="v4l2:/dev/video-none") as unit:
+            fault = unit.wait_for("fault")
+            assert fault["kind"] == "camera_failed"
+            assert "/dev/video-none" in fault["sentence"]
+            unit.say("touch")
+            refused = unit.wait_for("fault", count=2)
+            assert refused["kind"] == "clip_refused"
+            unit.say("dock")
+            assert unit.wait_for("fault", count=3)["kind"] == "offload_failed"
+            unit.say("quit")
+            assert unit.end() == 0
+
+    def test_that_dies_while_recording_ends_a_clip_that_is_whole(self, folder: UnitFolder, tmp_path: Path) -> None:
+        footage = film(tmp_path / "film.mp4", pictures=50)
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}") as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            unit.wait_for("first_durable")
+            footage.write_bytes(b"")  # what is being played over and over is there no more
+            footage.unlink()
+            ended = unit.wait_for("recording_ended")
+            assert (ended["ended_by"], ended["complete"]) == ("camera-failed", True)
+            assert unit.wait_for("fault")["kind"] == "camera_failed"
+            unit.say("quit")
+            assert unit.end() == 0
+
+
+class TestTheDock:
+    def test_that_does_not_answer_is_called_again_and_nothing_is_lost(self, folder: UnitFolder) -> None:
+        clip = Worn.open(folder).clip()
+        with running_unit(folder.path, "--headless") as unit:
+            unit.wait_for("standby")
+            unit.say("dock")
+            fault = unit.wait_for("fault")
+            assert fault["kind"] == "offload_failed"
+            assert fault["sentence"].startswith("The dock https://localhost:1 was not reached")
+            self.records_again(unit)
+        assert Worn.open(folder).waiting()[0] == clip.clip_id
+
+    def records_again(self, unit: UnitProcess) -> None:
+        unit.say("undock")
+        unit.wait_for("standby", count=2)
+        unit.record()
+        until(lambda: unit.events.count("standby") == 3)
