@@ -105,6 +105,25 @@ def test_a_file_that_does_not_fit_is_named_with_exit_code_3(case: Case, copied: 
         assert "genuine" not in done.stdout
 
 
+def test_a_receipt_that_no_dock_of_this_authority_signed_is_refused(case: Case, copied: Path, tmp_path: Path) -> None:
+    good = case.receipt(case.clips[1])
+    by_a_unit = msgspec.structs.replace(
+        good, signature=case.signer.signer().sign(good.content), certificate=case.signer.certificate_pem
+    )
+    by_another_dock = case.unit.pki.dock_signer("dock-2").signer().signed(good.content)
+    later = msgspec.structs.replace(good, content=good.content.replace(b'"entries": 7', b'"entries": 8'))
+    path = tmp_path / "receipt.json"
+    for receipt, sentence in (
+        (by_a_unit, "it is for a unit, not for a dock-signer"),
+        (by_another_dock, "has another dock_id than the clip"),
+        (later, "The signature of this receipt does not fit"),
+    ):
+        path.write_bytes(write_json(receipt))
+        done = verify(copied, "--receipt", path)
+        assert done.returncode == 3
+        assert sentence in done.stderr
+
+
 def test_the_manifest_of_another_clip_is_refused(case: Case, copied: Path) -> None:
     other = case.clips[0]
     base = copied.name.removesuffix(".mp4.age")
