@@ -13,6 +13,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
     "tests/browser": ("chromium",),
     "tests/conformance/age": ("age", "node", "Node packages"),
+    "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
 }
 
