@@ -136,6 +136,9 @@ class _Gop:
 def overwrite(data: bytearray) -> None:
     """Set every byte of `data` to zero, in place and without taking memory."""
     view = memoryview(data)
+    if len(data) <= len(_ZEROS):  # all but the largest key frames
+        view[:] = _ZEROS[: len(data)]
+        return
     for start in range(0, len(data), len(_ZEROS)):
         piece = view[start : start + len(_ZEROS)]
         piece[:] = _ZEROS[: len(piece)]

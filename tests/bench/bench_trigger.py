@@ -1,0 +1,145 @@
+"""The touch: how soon the first bytes and the whole ring are durable, and that the camera never waits for it."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.camera import Packet
+from appliance.recorder import Recorder
+from evidence.age import CHUNK_SIZE
+from tests.bench.footage import PATIENCE, VIDEO, NotingDisk, Units, footage, percentile_95
+from tests.bench.rows import Row
+from tests.recording import decoded
+
+PRE_RECORD_SECONDS = 30
+TOUCHES = 40
+LIVE_FRAMES = 30
+STALL_SECONDS = 2.0
+# What the sealed file has less than the ring at the ring's end: an unfilled chunk, and a fragment that is not whole.
+NOT_WHOLE_YET = 12 * CHUNK_SIZE
+
+
+def measure() -> list[Row]:
+    """Measure on the disk that temporary files are on."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Units(Path(folder)))
+        return [*bench.touches(), *bench.stall()]
+
+
+@dataclass(frozen=True)
+class Touch:
+    """What one touch took, in milliseconds."""
+
+    begin: float
+    first_durable: float
+    ring_durable: float
+    longest_push: float
+
+
+class Bench:
+    """Touches with half a minute of 8 Mbit/s in the ring."""
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+
+    def touches(self) -> list[Row]:
+        """From touches to the first and the last durable bytes of the ring, and the camera's wait meanwhile."""
+        touches = [self._touch() for _ in range(TOUCHES)]
+        first = percentile_95([touch.first_durable for touch in touches])
+        flushed = percentile_95([touch.ring_durable for touch in touches])
+        wait = max(touch.longest_push for touch in touches)
+        begin = percentile_95([touch.begin for touch in touches])
+        return [
+            Row(f"touch to first durable bytes, p95 of {TOUCHES}", first, "ms", "<= 20 ms", "", None, first <= 20),
+            Row("touch to 30 s of ring durable, p95", flushed, "ms", "<= 100 ms", "", None, flushed <= 100),
+            Row("begin returns after, p95", begin, "ms"),
+            Row("longest push of the camera's thread meanwhile", wait, "ms"),
+        ]
+
+    def stall(self) -> list[Row]:
+        """A disk that takes nothing for two seconds: what the camera's thread, and the clip, see of it."""
+        unit, disk = self._units.new(), StallingDisk()
+        spool = unit.spool(disk)
+        recorder = unit.recorder(spool, video=VIDEO, pre_record_seconds=PRE_RECORD_SECONDS)
+        packets = footage(5, start_us=round(time.monotonic() * 1_000_000))
+        recorder.begin(wearer="bench")
+        longest = _play(recorder, packets[:60])
+        disk.stall(STALL_SECONDS)
+        longest = max(longest, _play(recorder, packets[60:]))
+        recorder.end("wearer")
+        recorder.wait_closed(PATIENCE)
+        recorder.shut_down(PATIENCE)
+        (clip,) = spool.waiting()
+        times = decoded(unit.open(clip))
+        begun = packets[0].time_us
+        late = [shown - (packet.time_us - begun) / 1e6 for shown, packet in zip(times, packets, strict=False)]
+        lost = len(packets) - len(times)
+        self._units.clear(unit)
+        name = f"disk stalls {STALL_SECONDS:g} s: "
+        delayed = sum(abs(seconds) > 0.001 for seconds in late)
+        return [
+            Row(f"{name}longest push of the camera's thread", longest, "ms"),
+            Row(f"{name}packets lost", lost, f"of {len(packets)}", "0", "", None, lost == 0),
+            Row(f"{name}packets delayed", delayed, f"of {len(packets)}", "0", "", None, delayed == 0),
+        ]
+
+    def _touch(self) -> Touch:
+        unit, disk = self._units.new(), NotingDisk()
+        recorder = unit.recorder(unit.spool(disk), video=VIDEO, pre_record_seconds=PRE_RECORD_SECONDS)
+        frame = 1 / VIDEO.frames_per_second
+        ahead = LIVE_FRAMES * frame
+        packets = footage(PRE_RECORD_SECONDS, start_us=round((time.monotonic() - PRE_RECORD_SECONDS) * 1_000_000))
+        live = footage(1, start_us=packets[-1].time_us + packets[-1].duration_us)
+        for packet in packets:
+            recorder.push(packet)
+        ring_bytes = sum(len(packet.data) for packet in packets)
+        touched = time.monotonic()
+        recorder.begin(wearer="bench")
+        begun = time.monotonic()
+        longest = _play(recorder, live, seconds=ahead)
+        recorder.end("wearer")
+        recorder.wait_closed(PATIENCE)
+        recorder.shut_down(PATIENCE)
+        self._units.clear(unit)
+        durable = [sync for sync in disk.syncs if sync.size]
+        flushed = next(sync.moment for sync in durable if sync.size > ring_bytes - NOT_WHOLE_YET)
+        return Touch(
+            (begun - touched) * 1000, (durable[0].moment - touched) * 1000, (flushed - touched) * 1000, longest
+        )
+
+
+class StallingDisk(NotingDisk):
+    """A disk that takes nothing for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._goes_on = threading.Event()
+        self._goes_on.set()
+
+    def stall(self, seconds: float) -> None:
+        self._goes_on.clear()
+        threading.Timer(seconds, self._goes_on.set).start()
+
+    def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> int:
+        self._goes_on.wait()
+        return super().write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        self._goes_on.wait()
+        super().sync(descriptor)
+
+
+def _play(recorder: Recorder, packets: list[Packet], *, seconds: float | None = None) -> float:
+    """Push packets at their pace, and return how long the longest push took (ms)."""
+    pause = (seconds or len(packets) / VIDEO.frames_per_second) / len(packets)
+    push: Callable[[Packet], None] = recorder.push
+    longest = 0.0
+    for packet in packets:
+        before = time.perf_counter()
+        push(packet)
+        longest = max(longest, time.perf_counter() - before)
+        time.sleep(pause)
+    return longest * 1000
