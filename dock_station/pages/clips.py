@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request
@@ -24,19 +25,22 @@ class Filter:
 
     unit: str
     wearer: str
-    since: str
-    until: str
+    since: date | None
+    until: date | None
     held: bool
+    dates_are_wrong: bool  # a date was given that is none, and is left out
 
     @classmethod
     def of(cls, arguments: "MultiDict[str, str]") -> "Filter":
-        """Read the filter from the address, ignoring what cannot be a value."""
+        """Read the filter from the address, leaving out what cannot be a value."""
+        since, until = arguments.get("from", ""), arguments.get("to", "")
         return cls(
             unit=line(arguments.get("unit", ""), 32) or "",
             wearer=line(arguments.get("wearer", ""), 64) or "",
-            since=arguments.get("from", ""),
-            until=arguments.get("to", ""),
+            since=day(since),
+            until=day(until),
             held="held" in arguments,
+            dates_are_wrong=any(text and day(text) is None for text in (since, until)),
         )
 
     @property
@@ -44,30 +48,25 @@ class Filter:
         """Whether anything is filtered."""
         return bool(self.unit or self.wearer or self.since or self.until or self.held)
 
-    @property
-    def dates_are_wrong(self) -> bool:
-        """Whether a date is given that is none."""
-        return any(text and day(text) is None for text in (self.since, self.until))
-
     def query(self, page: int) -> str:
         """Return the address of one page of the list filtered so."""
-        pairs = {"unit": self.unit, "wearer": self.wearer, "from": self.since, "to": self.until}
-        given = {name: value for name, value in pairs.items() if value}
-        if self.held:
-            given["held"] = "1"
-        if page > 1:
-            given["page"] = str(page)
-        return "?" + urlencode(given)
+        asked = {
+            "unit": self.unit,
+            "wearer": self.wearer,
+            "from": self.since,
+            "to": self.until,
+            "held": "1" if self.held else None,
+            "page": page if page > 1 else None,
+        }
+        return "?" + urlencode({name: value for name, value in asked.items() if value})
 
     def wanted(self, signed_in: SignedIn) -> Wanted:
         """Return which clips this person gets; who may see only their own gets no others, whatever is asked."""
-        since, until = day(self.since), day(self.until)
-        wearer = self.wearer or None
         return Wanted(
             unit_id=self.unit or None,
-            wearer=wearer if signed_in.may(Right.SEE_CLIPS) else signed_in.pseudonym,
-            started_since=shown.beginning(since) if since else None,
-            started_before=shown.beginning(shown.day_after(until)) if until else None,
+            wearer=(self.wearer or None) if signed_in.may(Right.SEE_CLIPS) else signed_in.pseudonym,
+            started_since=shown.beginning(self.since) if self.since else None,
+            started_before=shown.beginning(shown.day_after(self.until)) if self.until else None,
             held=True if self.held else None,
         )
 
