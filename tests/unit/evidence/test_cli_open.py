@@ -77,7 +77,7 @@ def test_a_clip_goes_to_a_pipe_without_touching_the_disk(case: Case) -> None:
         assert film.streams.video[0].codec.name == "h264"
 
 
-def test_at_a_terminal_the_passphrase_is_asked_for_and_not_shown(case: Case, tmp_path: Path) -> None:
+def test_at_a_terminal_the_passphrase_is_asked_for_and_not_shown_and_a_bar_moves(case: Case, tmp_path: Path) -> None:
     slot = keyslot(tmp_path, case.unit.identity)
     command = [sys.executable, "-m", "evidence.cli", "open", str(case.clips[1].sealed_file)]
     command += ["--identity", str(slot), "--output", str(tmp_path / "clip.mp4")]
@@ -90,6 +90,7 @@ def test_at_a_terminal_the_passphrase_is_asked_for_and_not_shown(case: Case, tmp
     os.close(master)
     assert typist.wait(30) == 0
     assert PASSPHRASE not in shown
+    assert "Opening" in shown
 
 
 def _read_until(terminal: int, pattern: str) -> str:
