@@ -19,7 +19,7 @@ from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
 MAX_BODY = 1 << 20  # bytes of one answer: a player asks for more when it wants more
 MAX_OPEN = 32  # clips at a time, for all people together
 
-_RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))")
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 
 
 class ClipDamagedError(NotGenuineError):
