@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dock_station import doctor, journal, pages
 from dock_station.catalogue import schema
+from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.cli_care import alarms_app, clock_app, unit_app
 from dock_station.cli_clips import clips_app, custody_app
 from dock_station.cli_common import FolderOption, group, opened, say
@@ -60,14 +61,6 @@ class CannotListenError(EnvironmentalError):
             f"The {name} cannot be opened at {address} port {port} ({error.strerror or error}): "
             "see whether the dock runs already, or choose another port in dock.toml."
         )
-
-
-class CatalogueFailsError(EnvironmentalError):
-    """The database refuses in the middle of something."""
-
-    def __init__(self, error: SQLAlchemyError) -> None:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        super().__init__(f"The catalogue's database fails ({reason}): nothing was changed; have IT look at it.")
 
 
 class FindingsError(MirrorcamError):

@@ -170,8 +170,8 @@ def checked(connection: Connection, authority: Authority) -> Iterator[Entry]:
         _check_place(entry, number, previous)
         content = _content(entry)
         if entry.signer_sha256 not in signers:
-            signers[entry.signer_sha256] = _signer(connection, entry)
-        _check_signature(entry, content, signers[entry.signer_sha256], authority)
+            signers[entry.signer_sha256] = _signer(connection, entry, authority)
+        _check_signature(entry, content, signers[entry.signer_sha256])
         previous = entry.sha256
         yield entry
 
@@ -246,16 +246,25 @@ def _content(entry: Entry) -> bytes:
     return content
 
 
-def _signer(connection: Connection, entry: Entry) -> x509.Certificate:
+def _signer(connection: Connection, entry: Entry, authority: Authority) -> x509.Certificate:
+    """Return the certificate of the entry's signer, which the authority has issued to a dock for signing."""
     try:
-        return x509.load_pem_x509_certificate(clips.certificate(connection, entry.signer_sha256).encode("ascii"))
+        pem = clips.certificate(connection, entry.signer_sha256)
+        certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+        authority.check(certificate, Role.DOCK_SIGNER, entry.at)
     except (NoResultFound, ValueError) as error:
         raise CustodyBrokenError(entry.number, "the certificate of its signer is lost") from error
+    except CertificateError as error:
+        raise CustodyBrokenError(entry.number, "its signer is not a dock of this authority") from error
+    if hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest() != entry.signer_sha256:
+        raise CustodyBrokenError(entry.number, "the certificate of its signer was changed")
+    return certificate
 
 
-def _check_signature(entry: Entry, content: bytes, signer: x509.Certificate, authority: Authority) -> None:
+def _check_signature(entry: Entry, content: bytes, signer: x509.Certificate) -> None:
+    if not signer.not_valid_before_utc <= entry.at <= signer.not_valid_after_utc:
+        raise CustodyBrokenError(entry.number, "its signer's certificate was not valid then")
     try:
-        authority.check(signer, Role.DOCK_SIGNER, entry.at)
         verify(content, entry.signature, signer, "custody entry")
-    except (CertificateError, SignatureError) as error:
+    except SignatureError as error:
         raise CustodyBrokenError(entry.number, "its signature is not the dock's") from error

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from dock_station.catalogue import alarms, clips, deletions, entries, holds
+from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.clock import LONGEST_SILENCE, ClockWatch
 from dock_station.deletion import Deleter, DeletionFailedError, Outcome
 from dock_station.dock import Dock
@@ -56,9 +57,12 @@ class RetentionWorker:
         """Run once."""
         try:
             done = self._run()
-        except (MirrorcamError, OSError, SQLAlchemyError) as error:
-            done = Run(stopped=str(error).splitlines()[0])
-            self._raise_stopped(str(done.stopped))
+        except SQLAlchemyError as error:
+            done = self._stopped(str(CatalogueFailsError(error)))
+        except MirrorcamError as error:
+            done = self._stopped(str(error))
+        except OSError as error:
+            done = self._stopped(f"The system refused: {error.strerror or error}; have IT look at the vault's disk.")
         if done.stopped:
             log.error("retention_stopped", reason=done.stopped)
         log.info("retention_run", deleted=len(done.deleted), kept=len(done.kept), failed=len(done.failed))
@@ -115,9 +119,10 @@ class RetentionWorker:
             alarm = alarms.find_open(connection, alarms.CLOCK_JUMPED, self._subject)
         return alarm.sentence if alarm else "The dock's clock was in doubt a moment ago; the next run goes on."
 
-    def _raise_stopped(self, sentence: str) -> None:
+    def _stopped(self, sentence: str) -> Run:
         with contextlib.suppress(MirrorcamError, SQLAlchemyError):  # it may be the catalogue itself that fails
             self._raise(alarms.RETENTION_STOPPED, self._subject, f"Nothing is deleted: {sentence}")
+        return Run(stopped=sentence)
 
     def _raise_failed(self, clip_id: str, sentence: str) -> None:
         log.error("clip_deletion_failed", clip=clip_id, reason=sentence)

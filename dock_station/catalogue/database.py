@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from evidence.errors import EnvironmentalError
 
@@ -19,6 +19,15 @@ class CatalogueError(EnvironmentalError):
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"The catalogue at {url} cannot be opened ({reason}); check catalogue_url in dock.toml.")
+
+
+class CatalogueFailsError(EnvironmentalError):
+    """The database refuses in the middle of something."""
+
+    def __init__(self, error: SQLAlchemyError) -> None:
+        super().__init__(
+            f"The catalogue's database fails ({_first_line(error)}): what was begun was taken back; have IT look at it."
+        )
 
 
 class Catalogue:

@@ -316,6 +316,7 @@ def test_a_good_custody_log_gives_its_head(stored: StoredDock) -> None:
         "UPDATE custody_entries SET signature = zeroblob(64) WHERE number = 2",
         "UPDATE custody_entries SET sha256 = 'ff' WHERE number = 2",
         "UPDATE custody_entries SET signer_sha256 = 'ff' WHERE number = 2",
+        "UPDATE custody_entries SET number = 20 WHERE number = 2",
         "DELETE FROM custody_entries WHERE number = 2",
     ],
 )
@@ -329,6 +330,33 @@ def test_a_custody_log_that_was_rewritten_is_named_at_its_first_bad_entry(stored
         database.execute(tampering)
     database.close()
     assert "broken at entry 2" in refused(call("custody", "verify", folder=stored.path), 3)
+
+
+@pytest.mark.parametrize(
+    ("pem", "words"),
+    [
+        ("no certificate", "is lost"),
+        (Pki().dock_signer("dock-1").certificate_pem.decode(), "is not a dock of this authority"),
+    ],
+)
+def test_a_custody_log_whose_signer_was_swapped_is_broken_from_its_first_entry(
+    stored: StoredDock, pem: str, words: str
+) -> None:
+    call("retention", "--once", folder=stored.path)
+    stored.dock.close()
+    with sqlite3.connect(stored.path / "catalogue.sqlite3") as database:
+        database.execute("UPDATE certificates SET pem = ? WHERE holder LIKE '%dock-signer%'", (pem,))
+    database.close()
+    sentence = refused(call("custody", "verify", folder=stored.path), 3)
+    assert "broken at entry 1" in sentence
+    assert words in sentence
+
+
+@pytest.mark.parametrize("words", [("clips", "list"), ("retention", "--once"), ("custody", "verify")])
+def test_a_catalogue_that_is_no_database_is_one_sentence(stored: StoredDock, words: tuple[str, ...]) -> None:
+    stored.dock.close()
+    (stored.path / "catalogue.sqlite3").write_bytes(b"no database" * 1000)
+    assert "file is not a database" in refused(call(*words, folder=stored.path), 5)
 
 
 # Units, alarms, the clock
