@@ -15,6 +15,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/conformance/age": ("age", "node", "Node packages"),
     "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
+    "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }
 
 
