@@ -1,0 +1,201 @@
+"""The commands `mirrorcam-dock person` and `mirrorcam-dock keyslot`: parse, call, print."""
+
+import os
+import pwd
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from dock_station.catalogue.people import Person
+from dock_station.dock import Dock
+from dock_station.keyslots import Keyslots
+from dock_station.people import People
+from dock_station.rights import Right, Role, may
+from dock_station.settings import DockFolder
+from evidence.errors import EnvironmentalError, MirrorcamError
+
+
+class NoTerminalError(EnvironmentalError):
+    """A password must be typed, and nobody sits at a keyboard."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"There is no terminal to type at: give {option} FILE, or '-' for stdin.")
+
+
+class NotAReviewerError(MirrorcamError):
+    """A keyslot is wanted for somebody who may not open clips."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(
+            f"'{login}' is nobody who may open clips: 'mirrorcam-dock person list' shows everyone and their roles."
+        )
+
+
+def _group(help_text: str) -> typer.Typer:
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    )
+
+
+person_app = _group("""The people who may sign in at the dock's pages. Every change goes into the custody log.
+
+    mirrorcam-dock person add a-example --role evidence-officer --folder dock
+    mirrorcam-dock person list --folder dock
+""")
+keyslot_app = _group("""The keyslots: who can open clips, each with a passphrase of their own.
+
+A keyslot is the station key under one reviewer's passphrase. Only somebody who has one can give another person one,
+with both at the keyboard. Every change goes into the custody log.
+
+    mirrorcam-dock keyslot add b-example --by a-example --folder dock
+""")
+
+FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="The dock's folder.")]
+LoginArgument = Annotated[str, typer.Argument(metavar="LOGIN", help="A short id, as in 'a-example'.")]
+PasswordOption = Annotated[
+    Path | None,
+    typer.Option("--password-file", metavar="FILE", help="Read the password from its first line ('-': stdin)."),
+]
+
+
+@person_app.command("add")
+def add_person(
+    login: LoginArgument,
+    role: Annotated[Role, typer.Option(help="What the person may do; IT sees no clips, an auditor the log only.")],
+    folder: FolderOption,
+    name: Annotated[str | None, typer.Option(help="The name that pages greet the person with.")] = None,
+    wearer: Annotated[
+        str | None, typer.Option(metavar="PSEUDONYM", help="Under which this person's units record.")
+    ] = None,
+    password_file: PasswordOption = None,
+) -> None:
+    """Let a person sign in. To open clips, the person needs a keyslot besides."""
+    password = _secret(f"The password of {login}, 12 characters or more", "--password-file", password_file, new=True)
+    with _dock(folder) as dock:
+        People(dock).add(login, role, password, _actor(), display_name=name, wearer=wearer)
+    _say(f"{login} may sign in as {role}.")
+
+
+@person_app.command("list")
+def list_people(folder: FolderOption) -> None:
+    """Show everyone, with role and state."""
+    with _dock(folder) as dock:
+        everyone = People(dock).list()
+        reviewers = Keyslots(dock.folder.keyslots).reviewers()
+        now = dock.clock()
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("Login", "Role", "Records as", "Keyslot", "State"):
+        table.add_column(heading, no_wrap=True)
+    for person in everyone:
+        locked = person.locked_until is not None and person.locked_until > now
+        state = "disabled" if not person.active else "locked out" if locked else "active"
+        table.add_row(person.login, person.role, person.wearer or "", "yes" if person.login in reviewers else "", state)
+    Console().print(table if everyone else "Nobody may sign in yet: 'mirrorcam-dock person add' lets somebody.")
+
+
+@person_app.command("passwd")
+def change_password(login: LoginArgument, folder: FolderOption, password_file: PasswordOption = None) -> None:
+    """Give a person a new password; it ends a lock-out, and sessions from before."""
+    password = _secret(f"The new password of {login}", "--password-file", password_file, new=True)
+    with _dock(folder) as dock:
+        People(dock).set_password(login, password, _actor())
+    _say(f"{login} has a new password.")
+
+
+@person_app.command("disable")
+def disable_person(login: LoginArgument, folder: FolderOption) -> None:
+    """Let a person in no more; what the person did stays in the custody log."""
+    with _dock(folder) as dock:
+        People(dock).disable(login, _actor())
+        has_keyslot = login in Keyslots(dock.folder.keyslots).reviewers()
+    _say(f"{login} may not sign in any more.")
+    if has_keyslot:
+        _say(f"Remove the keyslot too, if it is for good: mirrorcam-dock keyslot remove {login} --folder {folder}")
+
+
+@keyslot_app.command("add")
+def add_keyslot(
+    login: LoginArgument,
+    by: Annotated[str, typer.Option("--by", metavar="LOGIN", help="A reviewer who has a keyslot and is here.")],
+    folder: FolderOption,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Read that reviewer's passphrase from it ('-': stdin).")
+    ] = None,
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Read the new reviewer's passphrase from it ('-': stdin).")
+    ] = None,
+) -> None:
+    """Give a person a keyslot: first one who has one types a passphrase, then the new reviewer another one."""
+    with _dock(folder) as dock:
+        person = next((person for person in People(dock).list() if person.login == login), None)
+        if person is None or not _may_open(person):
+            raise NotAReviewerError(login)
+        keyslots = Keyslots(dock.folder.keyslots)
+        identity = keyslots.open(by, _secret(f"The passphrase of {by}", "--passphrase-file", passphrase_file))
+        passphrase = _secret(
+            f"A passphrase for {login}, 12 characters or more; nobody else looks",
+            "--new-passphrase-file",
+            new_passphrase_file,
+            new=True,
+        )
+        with dock.catalogue.writing() as connection:
+            dock.custody.append(
+                connection, actor=_actor(), action="keyslot-added", subject=f"person:{login}", details={"by": by}
+            )
+            keyslots.add(login, passphrase, identity)
+    _say(f"{login} can open clips now.")
+
+
+@keyslot_app.command("list")
+def list_keyslots(folder: FolderOption) -> None:
+    """Show who has a keyslot."""
+    for login in Keyslots(DockFolder(folder).keyslots).reviewers():
+        _say(login)
+
+
+@keyslot_app.command("remove")
+def remove_keyslot(login: LoginArgument, folder: FolderOption) -> None:
+    """Take a person's keyslot away; the last one stays. What is unlocked now stays so until its time is over."""
+    with _dock(folder) as dock, dock.catalogue.writing() as connection:
+        dock.custody.append(connection, actor=_actor(), action="keyslot-removed", subject=f"person:{login}")
+        Keyslots(dock.folder.keyslots).remove(login)
+    _say(f"{login} cannot open clips any more. Copies of the keyslot, as in backups, still can: destroy those too.")
+
+
+def _may_open(person: Person) -> bool:
+    return person.active and may(person.role, Right.OPEN_CLIPS)
+
+
+@contextmanager
+def _dock(folder: Path) -> Iterator[Dock]:
+    with closing(Dock.open(DockFolder(folder))) as dock:
+        yield dock
+
+
+def _actor() -> str:
+    """Return who sits at the shell; the account, for a variable of the environment says whatever one likes."""
+    return f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
+
+
+def _secret(prompt: str, option: str, file: Path | None, *, new: bool = False) -> str:
+    """Return what is typed at the keyboard or stands in a file's first line; never an argument, never shown."""
+    if file is None:
+        if not sys.stdin.isatty():
+            raise NoTerminalError(option)
+        again: bool | str = "The same again" if new else False
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=again, err=True))
+    if str(file) == "-":
+        return sys.stdin.readline().rstrip("\r\n")
+    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+        return lines.readline().rstrip("\r\n")
+
+
+def _say(sentence: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
