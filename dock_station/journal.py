@@ -1,6 +1,6 @@
 """What the dock's processes say of themselves while they run: one line for each event, under names to rely on.
 
-No line has a person in it, nor a key, nor a passphrase: ids, counts and sentences.
+docs/dock-log.md lists them. No line has a person in it, nor a key, nor a passphrase: ids, counts and sentences.
 """
 
 import logging

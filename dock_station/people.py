@@ -189,14 +189,14 @@ class People:
             self._unknown[login] = failures + 1, self._lock_after(failures + 1)
             if len(self._unknown) > UNKNOWN_LOGINS:
                 self._unknown.popitem(last=False)
-        log.info("sign-in failed", address=address)
+        log.info("sign_in_failed", address=address)
         return SignInError()
 
     def _count_failure(self, connection: Connection, person: Person, address: str) -> None:
         failures = person.failed_attempts + 1
         locked_until = self._lock_after(failures)
         people.attempt_failed(connection, person.person_id, locked_until)
-        log.info("sign-in failed", address=address, person_id=person.person_id)
+        log.info("sign_in_failed", address=address, person_id=person.person_id)
         if locked_until:
             self._note(connection, "dock", "person-locked-out", person.login, {"failures": failures})
 
