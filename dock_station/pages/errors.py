@@ -21,6 +21,7 @@ SENTENCES = {
     413: words.TOO_LARGE,
     429: words.TOO_MANY,
 }
+KEPT_HEADERS = frozenset({"Allow", "Retry-After"})  # what a status owes to programs (RFC 9110 §15.5.6, RFC 6585 §4)
 OWN_WORDS = frozenset({403, 404})  # statuses that our own code gives with its own sentence
 
 
@@ -32,7 +33,7 @@ def tell(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
-def page(status: int, sentence: str) -> ResponseReturnValue:
+def page(status: int, sentence: str) -> tuple[str, int]:
     """Return the page of an error."""
     headline = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
     return render_template("error.html", status=status, headline=headline, sentence=sentence), status
@@ -54,7 +55,9 @@ def _http(error: HTTPException) -> Response | ResponseReturnValue:
         return error.get_response()
     if error.code in OWN_WORDS and error.description != type(error).description:
         return page(error.code, str(error.description))
-    return page(error.code, SENTENCES.get(error.code, words.BAD_REQUEST if error.code < 500 else words.UNFORESEEN))
+    sentence = SENTENCES.get(error.code, words.BAD_REQUEST if error.code < 500 else words.UNFORESEEN)
+    kept = {name: value for name, value in error.get_headers() if name in KEPT_HEADERS}
+    return *page(error.code, sentence), kept
 
 
 def _unforeseen(error: Exception) -> ResponseReturnValue:

@@ -37,6 +37,7 @@ class Film:
 
     sealed: bytes
     recorded: SpooledClip
+    seconds: float
 
     def opened(self, identity: HybridIdentity) -> bytes:
         return open_bytes(self.sealed, [identity])
@@ -76,7 +77,7 @@ class Town:
         assert recorder.wait_closed(4 * PATIENCE)
         assert recorder.shut_down(PATIENCE)
         (clip,) = spool.waiting()
-        return Film(clip.sealed_file.read_bytes(), clip)
+        return Film(clip.sealed_file.read_bytes(), clip, seconds)
 
     def bring(
         self, film: Film, *, unit_id: str = "unit-1", started_at: datetime | None = None, **changes: object
@@ -85,11 +86,10 @@ class Town:
         identity = self.running.pki.unit(unit_id)
         camera = self.cameras.setdefault(unit_id, Camera(identity, unit_id))
         recorded = film.recorded.manifest
-        seconds = recorded.frames_written / 30 if recorded.frames_written else 0
-        started_at = started_at or utc_now().replace(microsecond=0) - timedelta(seconds=seconds)
+        started_at = started_at or utc_now().replace(microsecond=0) - timedelta(seconds=film.seconds)
         facts: dict[str, object] = {
             "started_at": started_at,
-            "ended_at": started_at + timedelta(seconds=seconds),
+            "ended_at": started_at + timedelta(seconds=film.seconds),
             "pre_record_seconds": 0.0,
             "frames_written": recorded.frames_written,
             "recipients": recorded.recipients,

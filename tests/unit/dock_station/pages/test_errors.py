@@ -1,0 +1,80 @@
+"""Whatever goes wrong, a page says one clear sentence and nothing of the machine's inside."""
+
+import pytest
+from flask import abort
+
+from dock_station.pages import words
+from dock_station.pages.security import HEADERS, MAX_FORM_BYTES
+from dock_station.rights import Role
+from evidence.errors import EnvironmentalError
+from tests.unit.dock_station.pages.visitor import SITE, Pages, text_of
+
+
+def test_an_address_without_a_page_says_so(pages: Pages) -> None:
+    answer = pages.stranger().get("/nowhere")
+    assert answer.status_code == 404
+    assert words.NO_SUCH_PAGE in text_of(answer)
+
+
+def test_a_wrong_method_is_refused_and_the_right_ones_are_named(pages: Pages) -> None:
+    answer = pages.stranger().client.delete("/sign-in", base_url=SITE)
+    assert answer.status_code == 405
+    assert words.WRONG_METHOD in text_of(answer)
+    assert set(answer.headers["Allow"].split(", ")) >= {"GET", "POST"}
+
+
+def test_more_than_a_form_holds_is_refused(pages: Pages) -> None:
+    answer = pages.stranger().post("/sign-in", login="x", password="x" * MAX_FORM_BYTES)
+    assert answer.status_code == 413
+    assert words.TOO_LARGE in text_of(answer)
+
+
+def test_an_error_that_nobody_foresaw_shows_no_traceback(pages: Pages) -> None:
+    @pages.app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("the inside of the machine")
+
+    answer = pages.signed_in(Role.SUPERVISOR).get("/broken")
+    assert answer.status_code == 500
+    assert words.UNFORESEEN in text_of(answer)
+    assert "inside of the machine" not in answer.text
+
+
+def test_a_fault_of_the_set_up_is_told_in_its_own_sentence(pages: Pages) -> None:
+    @pages.app.get("/unready")
+    def unready() -> str:
+        raise EnvironmentalError("Something is missing: set it up.")
+
+    answer = pages.stranger().get("/unready")
+    assert answer.status_code == 503
+    assert "Something is missing: set it up." in text_of(answer)
+
+
+def test_a_status_without_words_of_its_own_still_gets_a_sentence(pages: Pages) -> None:
+    @pages.app.get("/teapot")
+    def teapot() -> str:
+        abort(418)
+
+    answer = pages.stranger().get("/teapot")
+    assert answer.status_code == 418
+    assert words.BAD_REQUEST in text_of(answer)
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/clips", "/nowhere", "/static/mirrorcam.css", "/clips/x/media"])
+def test_every_answer_carries_the_strict_headers(pages: Pages, path: str) -> None:
+    answer = pages.signed_in(Role.SUPERVISOR).get(path)
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == ("no-cache" if path.startswith("/static") else "no-store")
+
+
+def test_no_page_asks_for_anything_from_elsewhere_or_has_a_script_in_it(pages: Pages) -> None:
+    clip = pages.stored.store()
+    browser = pages.signed_in(Role.SUPERVISOR)
+    for path in ("/clips", f"/clips/{clip.clip_id}", "/custody", "/units", "/health"):
+        page = browser.get(path).text
+        assert "http://" not in page
+        assert "https://" not in page
+        assert " style=" not in page
+        assert "<script>" not in page
+        assert " onclick" not in page
