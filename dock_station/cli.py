@@ -18,6 +18,7 @@ from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.cli_care import alarms_app, clock_app, unit_app
 from dock_station.cli_clips import clips_app, custody_app
 from dock_station.cli_common import FolderOption, group, opened, say
+from dock_station.cli_people import keyslot_app, person_app
 from dock_station.clock import ClockWatch, utc_now
 from dock_station.dock import Dock
 from dock_station.http import Server
@@ -31,8 +32,10 @@ from evidence.errors import EnvironmentalError, MirrorcamError
 app = group("""Keep what the cameras recorded: take clips in, keep them locked, delete each when its time is over.
 
 A dock is a folder that `mirrorcam-provision dock create` has set up; name it by `--folder`, or once and for all in the
-environment variable `MIRRORCAM_DOCK`. Two processes make it work:
+environment variable `MIRRORCAM_DOCK`. First the catalogue and the people; then two processes make it work:
 
+    mirrorcam-dock migrate --folder dock
+    mirrorcam-dock person add a-example --role evidence-officer --folder dock
     mirrorcam-dock serve --folder dock
     mirrorcam-dock retention --folder dock
 
@@ -47,6 +50,8 @@ when it was taken in or written; 4 a passphrase does not fit; 5 a file, the disk
 """)
 app.add_typer(clips_app, name="clips")
 app.add_typer(custody_app, name="custody")
+app.add_typer(person_app, name="person")
+app.add_typer(keyslot_app, name="keyslot")
 app.add_typer(unit_app, name="unit")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(clock_app, name="clock")

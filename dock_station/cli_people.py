@@ -1,20 +1,15 @@
 """The commands `mirrorcam-dock person` and `mirrorcam-dock keyslot`: parse, call, print."""
 
-import os
-import pwd
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from dock_station.catalogue.people import Person
-from dock_station.dock import Dock
+from dock_station.cli_common import FolderOption, actor, console, group, opened, say
 from dock_station.keyslots import Keyslots
 from dock_station.people import People
 from dock_station.rights import Right, Role, may
@@ -38,18 +33,12 @@ class NotAReviewerError(MirrorcamError):
         )
 
 
-def _group(help_text: str) -> typer.Typer:
-    return typer.Typer(
-        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
-    )
-
-
-person_app = _group("""The people who may sign in at the dock's pages. Every change goes into the custody log.
+person_app = group("""The people who may sign in at the dock's pages. Every change goes into the custody log.
 
     mirrorcam-dock person add a-example --role evidence-officer --folder dock
     mirrorcam-dock person list --folder dock
 """)
-keyslot_app = _group("""The keyslots: who can open clips, each with a passphrase of their own.
+keyslot_app = group("""The keyslots: who can open clips, each with a passphrase of their own.
 
 A keyslot is the station key under one reviewer's passphrase. Only somebody who has one can give another person one,
 with both at the keyboard. Every change goes into the custody log.
@@ -57,7 +46,6 @@ with both at the keyboard. Every change goes into the custody log.
     mirrorcam-dock keyslot add b-example --by a-example --folder dock
 """)
 
-FolderOption = Annotated[Path, typer.Option("--folder", metavar="DIR", help="The dock's folder.")]
 LoginArgument = Annotated[str, typer.Argument(metavar="LOGIN", help="A short id, as in 'a-example'.")]
 PasswordOption = Annotated[
     Path | None,
@@ -78,15 +66,15 @@ def add_person(
 ) -> None:
     """Let a person sign in. To open clips, the person needs a keyslot besides."""
     password = _secret(f"The password of {login}, 12 characters or more", "--password-file", password_file, new=True)
-    with _dock(folder) as dock:
-        People(dock).add(login, role, password, _actor(), display_name=name, wearer=wearer)
-    _say(f"{login} may sign in as {role}.")
+    with opened(folder) as dock:
+        People(dock).add(login, role, password, actor(), display_name=name, wearer=wearer)
+    say(f"{login} may sign in as {role}.")
 
 
 @person_app.command("list")
 def list_people(folder: FolderOption) -> None:
     """Show everyone, with role and state."""
-    with _dock(folder) as dock:
+    with opened(folder) as dock:
         everyone = People(dock).list()
         reviewers = Keyslots(dock.folder.keyslots).reviewers()
         now = dock.clock()
@@ -97,27 +85,27 @@ def list_people(folder: FolderOption) -> None:
         locked = person.locked_until is not None and person.locked_until > now
         state = "disabled" if not person.active else "locked out" if locked else "active"
         table.add_row(person.login, person.role, person.wearer or "", "yes" if person.login in reviewers else "", state)
-    Console().print(table if everyone else "Nobody may sign in yet: 'mirrorcam-dock person add' lets somebody.")
+    console().print(table if everyone else "Nobody may sign in yet: 'mirrorcam-dock person add' lets somebody.")
 
 
 @person_app.command("passwd")
 def change_password(login: LoginArgument, folder: FolderOption, password_file: PasswordOption = None) -> None:
     """Give a person a new password; it ends a lock-out, and sessions from before."""
     password = _secret(f"The new password of {login}", "--password-file", password_file, new=True)
-    with _dock(folder) as dock:
-        People(dock).set_password(login, password, _actor())
-    _say(f"{login} has a new password.")
+    with opened(folder) as dock:
+        People(dock).set_password(login, password, actor())
+    say(f"{login} has a new password.")
 
 
 @person_app.command("disable")
 def disable_person(login: LoginArgument, folder: FolderOption) -> None:
     """Let a person in no more; what the person did stays in the custody log."""
-    with _dock(folder) as dock:
-        People(dock).disable(login, _actor())
+    with opened(folder) as dock:
+        People(dock).disable(login, actor())
         has_keyslot = login in Keyslots(dock.folder.keyslots).reviewers()
-    _say(f"{login} may not sign in any more.")
+    say(f"{login} may not sign in any more.")
     if has_keyslot:
-        _say(f"Remove the keyslot too, if it is for good: mirrorcam-dock keyslot remove {login} --folder {folder}")
+        say(f"Remove the keyslot too, if it is for good: mirrorcam-dock keyslot remove {login} --folder {folder}")
 
 
 @keyslot_app.command("add")
@@ -133,7 +121,7 @@ def add_keyslot(
     ] = None,
 ) -> None:
     """Give a person a keyslot: first one who has one types a passphrase, then the new reviewer another one."""
-    with _dock(folder) as dock:
+    with opened(folder) as dock:
         person = next((person for person in People(dock).list() if person.login == login), None)
         if person is None or not _may_open(person):
             raise NotAReviewerError(login)
@@ -147,41 +135,30 @@ def add_keyslot(
         )
         with dock.catalogue.writing() as connection:
             dock.custody.append(
-                connection, actor=_actor(), action="keyslot-added", subject=f"person:{login}", details={"by": by}
+                connection, actor=actor(), action="keyslot-added", subject=f"person:{login}", details={"by": by}
             )
             keyslots.add(login, passphrase, identity)
-    _say(f"{login} can open clips now.")
+    say(f"{login} can open clips now.")
 
 
 @keyslot_app.command("list")
 def list_keyslots(folder: FolderOption) -> None:
     """Show who has a keyslot."""
     for login in Keyslots(DockFolder(folder).keyslots).reviewers():
-        _say(login)
+        say(login)
 
 
 @keyslot_app.command("remove")
 def remove_keyslot(login: LoginArgument, folder: FolderOption) -> None:
     """Take a person's keyslot away; the last one stays. What is unlocked now stays so until its time is over."""
-    with _dock(folder) as dock, dock.catalogue.writing() as connection:
-        dock.custody.append(connection, actor=_actor(), action="keyslot-removed", subject=f"person:{login}")
+    with opened(folder) as dock, dock.catalogue.writing() as connection:
+        dock.custody.append(connection, actor=actor(), action="keyslot-removed", subject=f"person:{login}")
         Keyslots(dock.folder.keyslots).remove(login)
-    _say(f"{login} cannot open clips any more. Copies of the keyslot, as in backups, still can: destroy those too.")
+    say(f"{login} cannot open clips any more. Copies of the keyslot, as in backups, still can: destroy those too.")
 
 
 def _may_open(person: Person) -> bool:
     return person.active and may(person.role, Right.OPEN_CLIPS)
-
-
-@contextmanager
-def _dock(folder: Path) -> Iterator[Dock]:
-    with closing(Dock.open(DockFolder(folder))) as dock:
-        yield dock
-
-
-def _actor() -> str:
-    """Return who sits at the shell; the account, for a variable of the environment says whatever one likes."""
-    return f"shell:{pwd.getpwuid(os.getuid()).pw_name}"
 
 
 def _secret(prompt: str, option: str, file: Path | None, *, new: bool = False) -> str:
@@ -195,7 +172,3 @@ def _secret(prompt: str, option: str, file: Path | None, *, new: bool = False) -
         return sys.stdin.readline().rstrip("\r\n")
     with file.open(encoding="utf-8", errors="surrogateescape") as lines:
         return lines.readline().rstrip("\r\n")
-
-
-def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)

@@ -415,7 +415,7 @@ def test_a_clock_in_doubt_stops_retention_until_somebody_vouches(stored: StoredD
     "words",
     [
         (), ("serve",), ("retention",), ("migrate",), ("doctor",), ("clips",), ("clips", "hold"), ("custody", "verify"),
-        ("unit", "issue"), ("alarms", "clear"), ("clock", "vouch"),
+        ("person", "add"), ("keyslot", "add"), ("unit", "issue"), ("alarms", "clear"), ("clock", "vouch"),
     ],
 )  # fmt: skip
 def test_every_command_says_what_it_is_for(words: tuple[str, ...]) -> None:
