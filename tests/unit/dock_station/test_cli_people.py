@@ -1,4 +1,4 @@
-"""The commands run as a program does: own process, real catalogue, secrets by file, stdin or a terminal."""
+"""The commands against a real catalogue, secrets by file, stdin or, in a process of its own, a real terminal."""
 
 import os
 import pty
@@ -6,17 +6,21 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from dock_station.catalogue import entries
 from dock_station.catalogue.schema import migrate
+from dock_station.cli_people import keyslot_app, person_app
 from dock_station.dock import Dock
 from dock_station.keyslots import Keyslots, WrongPassphraseError
 from dock_station.people import People
 from evidence.age import HybridIdentity
-from evidence.errors import ExitCode
+from evidence.errors import ExitCode, MirrorcamError
 from tests.pki import Pki, dock_folder
 
 ROOT = Path(__file__).parents[3]
@@ -52,11 +56,29 @@ def identity(dock: Dock) -> HybridIdentity:
     return identity
 
 
-def run(dock: Dock, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(dock: Dock, *arguments: str, typed: str = "") -> Done:
+    app = typer.Typer()
+    app.add_typer(person_app, name="person")
+    app.add_typer(keyslot_app, name="keyslot")
+    done = CliRunner().invoke(app, [*arguments, "--folder", str(dock.folder.path)], input=typed)
+    if isinstance(done.exception, MirrorcamError):
+        return Done(done.exception.exit_code, done.stdout, str(done.exception))
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def run_alone(dock: Dock, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, *arguments, "--folder", str(dock.folder.path)]
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE)
-    assert "Traceback" not in done.stderr
-    return done
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 def add(dock: Dock, login: str, role: str = "evidence-officer") -> None:
@@ -119,8 +141,9 @@ def test_a_password_is_typed_twice_at_a_terminal_and_not_shown(dock: Dock) -> No
 
 
 def test_without_terminal_and_file_it_says_what_to_do(dock: Dock) -> None:
-    done = run(dock, "person", "add", "a-example", "--role", "it")
+    done = run_alone(dock, "person", "add", "a-example", "--role", "it")
     assert done.returncode == ExitCode.ENVIRONMENT
+    assert "Traceback" not in done.stderr
     assert "give --password-file FILE" in done.stderr
 
 
