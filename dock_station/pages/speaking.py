@@ -1,11 +1,15 @@
 """How templates speak: the language's hook, and the filters that write values for people."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 from flask import Flask
 
 from dock_station.pages import shown, words
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SHORT_DIGEST = 16  # characters: enough to see whether two are the same
 
 
 def teach(app: Flask) -> None:
@@ -37,7 +41,7 @@ def party(name: str) -> str:
 
 
 def details(text: str) -> str:
-    """Return an entry's details, which are JSON, as a line for people."""
+    """Return an entry's details, which are JSON, as a line for people; digests are cut short."""
     known = json.loads(text)
     return ", ".join(f"{name.replace('_', ' ')} {_in_words(value)}" for name, value in known.items())
 
@@ -51,7 +55,10 @@ def offset(seconds: float) -> str:
 
 
 def _in_words(value: object) -> str:
-    return words.VALUES[value] if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return words.VALUES[value]
+    text = str(value)
+    return f"{text[:SHORT_DIGEST]}…" if DIGEST.fullmatch(text) else text
 
 
 def _iso(at: datetime) -> str:

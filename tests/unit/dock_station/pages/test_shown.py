@@ -72,7 +72,8 @@ def test_the_log_s_names_are_put_in_words() -> None:
     assert party("person:a-example") == "a-example"
     assert party("unit:unit-1") == "Unit unit-1"
     assert party("dock") == "Dock"
-    assert details('{"good":true,"manifest_sha256":"ab","last":null}') == "good yes, manifest sha256 ab, last unknown"
+    assert details('{"good":true,"case_number":"1/2","last":null}') == "good yes, case number 1/2, last unknown"
+    assert details(f'{{"sha256":"{"0123456789abcdef" * 4}"}}') == "sha256 0123456789abcdef…"
 
 
 @pytest.mark.parametrize("path", ["/clips", "/clips?unit=unit-1&page=2", "/clips/x?at=12"])
