@@ -27,18 +27,6 @@ class TlsFilesError(EnvironmentalError):
         )
 
 
-class TlsSocket(ssl.SSLSocket):
-    """A TLS connection that takes as much as it is given: the base class sends one record of 16 KiB at a time."""
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        """Send all of `data`; with one record at a time, whoever calls copies the rest of it again and again."""
-        with memoryview(data) as whole, whole.cast("B") as view:
-            sent = 0
-            while sent < len(view):
-                sent += super().send(view[sent:], flags)
-            return sent
-
-
 class DockContext(ssl.SSLContext):
     """What a connection to the dock must be; before a byte is sent on it, the dock has shown who it is.
 
@@ -47,8 +35,6 @@ class DockContext(ssl.SSLContext):
     in `certificate`: a unit whose clock is wrong by years finds nobody's certificate valid, and would never get the
     time again.
     """
-
-    sslsocket_class = TlsSocket
 
     def __new__(cls, folder: UnitFolder, authority: Authority) -> "DockContext":  # noqa: D102 – see __init__
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)

@@ -93,14 +93,6 @@ def test_http_1_1_is_agreed_upon(dock: RunningDock, folder: UnitFolder) -> None:
         assert connection.selected_alpn_protocol() == "http/1.1"
 
 
-def test_more_than_one_record_is_sent_at_once(dock: RunningDock, folder: UnitFolder) -> None:
-    with shake(context_on(folder, PC), dock.port) as connection:
-        body = b"x" * 50_000
-        assert connection.send(b"POST /unit/v1/greeting HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n")
-        assert connection.send(body) == len(body)
-        assert connection.recv(100).startswith(b"HTTP/1.1 422")
-
-
 def test_a_key_of_another_certificate_is_told(dock: RunningDock, folder: UnitFolder) -> None:
     folder.key_file.unlink()
     dock.pki.unit("unit-2").write(folder.key_file, folder.path / "other.crt")
