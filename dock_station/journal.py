@@ -17,7 +17,9 @@ def begin(output: TextIO) -> None:
         structlog.processors.JSONRenderer(),
     ]
     if output.isatty():  # a traceback without the values of variables: there may be a secret among them
-        renderers = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        renderers = [
+            structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback)
+        ]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
