@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -134,7 +134,8 @@ class Uploads:
         with self._catalogue.reading() as connection:
             former = uploads.of_clip(connection, unit_id, clip_id)
         if former:
-            self.terminate(unit_id, former.upload_id)
+            with suppress(UploadUnknownError):  # another connection was quicker
+                self.terminate(unit_id, former.upload_id)
         upload = Upload(secrets.token_hex(16), unit_id, clip_id, metadata, length, 0, now, now + KEPT_FOR)
         with self._catalogue.writing() as connection:
             stored = clips.find(connection, clip_id)
