@@ -1,7 +1,7 @@
 """The few boxes of a fragmented MP4 that tell when its pictures are shown, and which are key frames (ISO 14496-12)."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evidence.errors import NotGenuineError
@@ -67,7 +67,33 @@ def pictures(moof: bytes, video: VideoTrack) -> Pictures | None:
     return None
 
 
-def children(content: bytes, parent: Box, name: bytes) -> Iterator[Box]:
+def joined(moofs: Sequence[tuple[int, bytes]]) -> bytes:
+    """Make one `moof` box of several, each given with its distance from the first; raises NotPlayableError.
+
+    It is to stand before the first of them, with the head of an `mdat` box between, to which all that is stored from
+    there on then belongs.
+    """
+    try:
+        bodies = [bytearray(moof[BOX.size :] if distance == 0 else _trafs(moof)) for distance, moof in moofs]
+        size = BOX.size + sum(map(len, bodies))
+        for (distance, _), body in zip(moofs, bodies, strict=True):
+            for traf in children(body, Box(0, len(body)), b"traf"):
+                for trun in children(body, traf, b"trun"):
+                    flags, _, offset = struct.unpack_from(">IIi", body, trun.start)
+                    if not flags & 0x1:
+                        raise struct.error
+                    struct.pack_into(">i", body, trun.start + 8, size + BOX.size + distance + offset)
+    except struct.error as error:
+        raise NotPlayableError("a fragment is damaged") from error
+    return BOX.pack(size, b"moof") + b"".join(bodies)
+
+
+def _trafs(moof: bytes) -> bytes:
+    found = children(moof, Box(BOX.size, len(moof)), b"traf")
+    return b"".join(moof[traf.start - BOX.size : traf.end] for traf in found)
+
+
+def children(content: bytes | bytearray, parent: Box, name: bytes) -> Iterator[Box]:
     """Yield the boxes of one name directly inside another; raises struct.error where a box does not fit."""
     at = parent.start
     while at < parent.end:

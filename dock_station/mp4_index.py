@@ -5,7 +5,17 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol
 
-from dock_station.mp4_boxes import BOX, Box, NotPlayableError, Pictures, VideoTrack, children, pictures, video_track
+from dock_station.mp4_boxes import (
+    BOX,
+    Box,
+    NotPlayableError,
+    Pictures,
+    VideoTrack,
+    children,
+    joined,
+    pictures,
+    video_track,
+)
 
 _TFRA = struct.Struct(">B3xIII")  # §8.8.10: version, track, lengths of the three numbers, count of entries
 _TFRA_ENTRY = struct.Struct(">QQBBB")  # version 1 with lengths of one byte, as the unit writes it
@@ -17,6 +27,7 @@ _STARTS_WITH_KEY_FRAME = 0x9000_0000  # starts_with_SAP, SAP_type 1
 MAX_MOOV = 1 << 20
 MAX_MOOF = 1 << 20
 MAX_MFRA = 1 << 24  # some 30 hours
+MAX_TAIL = 64  # fragments; a unit's key frames come once in four
 
 
 class Source(Protocol):
@@ -43,10 +54,15 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Index:
-    """What a player must know of a clip: the part before the fragments, and where those are and how long they play."""
+    """What a player must know of a clip: the part before the fragments, and where those are and how long they play.
+
+    `tail` is what goes before the last fragment of the list and makes one fragment of it and of all behind it, up to
+    `fragments_end`; it may be empty.
+    """
 
     header: bytes
     fragments: tuple[Fragment, ...]
+    tail: bytes
     fragments_end: int
     ends_at: int  # when the last picture ends, in the video track's time scale
     time_scale: int
@@ -100,7 +116,8 @@ class Index:
         return starts
 
     def _reference(self, index: int, starts: list[int]) -> bytes:
-        following = self.fragments[index + 1].offset if index + 1 < len(self.fragments) else self.fragments_end
+        is_last = index + 1 == len(self.fragments)
+        following = self.fragments_end + len(self.tail) if is_last else self.fragments[index + 1].offset
         size = following - self.fragments[index].offset
         duration = max(0, starts[index + 1] - starts[index])
         flags = _STARTS_WITH_KEY_FRAME if self.fragments[index].has_key_frame else 0
@@ -117,8 +134,25 @@ def index_of(source: Source) -> Index:
     for fragment in reversed(fragments):
         last, _ = _read_moof(source, fragment.offset, video)
         if last:
-            return Index(header, tuple(fragments), end, last.ends_at, video.time_scale, video.number)
+            listed, tail = _with_tail(source, fragments, end)
+            return Index(header, listed, tail, end, last.ends_at, video.time_scale, video.number)
     raise NotPlayableError("it was cut before its first fragment was whole")
+
+
+def _with_tail(source: Source, fragments: list[Fragment], end: int) -> tuple[tuple[Fragment, ...], bytes]:
+    """Make one fragment of the last that has a key frame and those behind it.
+
+    After those no key frame comes that could end their time, so a jump to the clip's very end would lead to the last.
+    """
+    start = next((at for at in reversed(range(len(fragments))) if fragments[at].has_key_frame), 0)
+    if not 1 < len(fragments) - start <= MAX_TAIL:
+        return tuple(fragments), b""
+    first = fragments[start].offset
+    moofs = []
+    for fragment in fragments[start:]:
+        size, _ = _box_at(source, fragment.offset)
+        moofs.append((fragment.offset - first, source.read_at(fragment.offset, min(size, MAX_MOOF))))
+    return tuple(fragments[: start + 1]), joined(moofs) + BOX.pack(BOX.size + end - first, b"mdat")
 
 
 def _read_header(source: Source) -> tuple[bytes, VideoTrack]:

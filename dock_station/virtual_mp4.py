@@ -9,9 +9,10 @@ from dock_station.mp4_index import Source, index_of
 class VirtualMp4:
     """A file that nobody stores; reading it reads those bytes of the source that it is made of.
 
-    It differs from the stored MP4 in three things: an index of all fragments stands before them; the box at the end,
-    which players do not read, is gone; and the padding between fragments belongs to the fragment before it, because
+    It differs from the stored MP4 in four things. An index of all fragments stands before them. The box at the end,
+    which players do not read, is gone. The padding between fragments belongs to the fragment before it, because
     libavformat, which Chromium plays with, reads a fragment twice that does not begin where the one before it ends.
+    And the last fragments, from one with a key frame on, are one, so that a jump to the very end finds a picture.
     """
 
     def __init__(self, source: Source) -> None:
@@ -19,20 +20,29 @@ class VirtualMp4:
         index = index_of(source)
         self._source = source
         self._head = index.header + index.sidx()
+        self._tail = index.tail
         self._offsets = [*(fragment.offset for fragment in index.fragments), index.fragments_end]
-        self._shift = self._offsets[0] - len(self._head)  # from a place here to its place in the source
-        self.size = index.fragments_end - self._shift
+        if index.tail:
+            self._offsets.pop()
+        # Where each of the four parts begins here: head, fragments, tail, what is stored from the tail on.
+        self._fragments_at = len(self._head)
+        self._tail_at = self._fragments_at + self._offsets[-1] - self._offsets[0]
+        self._rest_at = self._tail_at + len(self._tail)
+        self.size = self._rest_at + index.fragments_end - self._offsets[-1]
         self.seconds = index.seconds
 
     def read(self, start: int, length: int) -> bytes:
         """Return up to `length` bytes, fewer only at the end; raises what reading the source raises."""
         end = min(start + length, self.size)
-        head = self._head[start:end]
-        behind = max(start, len(self._head))
-        if end <= behind:
-            return head
-        body = self._fragments(behind + self._shift, end + self._shift)
-        return head + body if head else body
+        pieces = [self._head[start:end]]
+        if start < self._tail_at and end > self._fragments_at:
+            shift = self._offsets[0] - self._fragments_at
+            pieces.append(self._fragments(max(start, self._fragments_at) + shift, min(end, self._tail_at) + shift))
+        pieces.append(self._tail[max(0, start - self._tail_at) : max(0, end - self._tail_at)])
+        if end > self._rest_at:
+            at = max(start, self._rest_at)
+            pieces.append(self._source.read_at(at - self._rest_at + self._offsets[-1], end - at))
+        return b"".join(filter(None, pieces))
 
     def _fragments(self, start: int, end: int) -> bytes:
         """Read a stretch of the source, and let each `mdat` box in it last up to the next fragment."""

@@ -112,8 +112,10 @@ def test_the_index_of_a_whole_clip_and_the_walk_through_it_find_the_same_fragmen
     mp4 = clip()  # type: ignore[operator]
     listed = index_of(Content(mp4))
     walked = index_of(Content(mp4[: places(mp4, b"mfra")[0]]))
-    assert [fragment.offset for fragment in listed.fragments] == places(mp4, b"moof")
-    assert listed.fragments == walked.fragments
+    last_key_frame = max(fragment.offset for fragment in listed.fragments if fragment.has_key_frame)
+    moofs = places(mp4, b"moof")
+    assert [fragment.offset for fragment in listed.fragments] == moofs[: moofs.index(last_key_frame) + 1]
+    assert (listed.fragments, listed.tail) == (walked.fragments, walked.tail)
     assert listed.seconds == walked.seconds == pytest.approx(8, abs=HALF_A_FRAME)
 
 
@@ -154,16 +156,28 @@ def test_the_virtual_file_is_the_same_however_it_is_read(piece: int) -> None:
     assert virtual(mp4, piece) == virtual(mp4)
 
 
-def test_the_virtual_file_holds_every_stored_byte_of_sound_and_picture() -> None:
+def test_the_virtual_file_changes_nothing_but_the_sizes_of_mdat_boxes_and_how_the_last_fragments_are_framed() -> None:
     mp4 = padded()
     played = virtual(mp4)
-    start, end = places(mp4, b"moof")[0], places(mp4, b"mfra")[0]
-    body = played[len(played) - (end - start) :]
-    differing = [at for at in range(end - start) if body[at] != mp4[start + at]]
-    sizes = {at - start + byte for at in places(mp4, b"mdat") for byte in range(4)}
+    index = index_of(Content(mp4))
+    first, last, end = index.fragments[0].offset, index.fragments[-1].offset, index.fragments_end
+    head = len(index.header) + len(index.sidx())
+    body = played[head : head + last - first]
+    differing = {at for at in range(last - first) if body[at] != mp4[first + at]}
     assert differing
-    assert set(differing) <= sizes
+    assert differing <= {at - first + byte for at in places(mp4, b"mdat") for byte in range(4)}
+    assert played[head + last - first :] == index.tail + mp4[last:end]
     assert places(played, b"free") == places(played, b"mfra") == []
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_jump_to_the_very_end_or_beyond_begins_with_the_last_key_frame(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    played, seconds = virtual(mp4), index_of(Content(mp4)).seconds
+    for beyond in (-0.001, 0, 0.001, 5):
+        times = sought(played, seconds + beyond)
+        assert times == pytest.approx(decoded(mp4)[-len(times) :])
+        assert times[0] >= seconds - 1.1
 
 
 @pytest.mark.parametrize("clip", [silent, with_sound])
@@ -177,10 +191,11 @@ def test_a_clip_cut_anywhere_plays_up_to_its_last_whole_fragment(clip: object) -
         next_mdat = mdats[number + 1]
         for cut in (end, end + 3, end + 8, next_mdat - 1, next_mdat + 4, next_mdat + 100):
             index = index_of(Content(mp4[:cut]))
-            assert len(index.fragments) == number + 1, cut
+            assert index.fragments[-1].offset <= moofs[number], cut
             assert index.fragments_end == end
             times = sought(virtual(mp4[:cut]), 0)
             assert times == pytest.approx(whole[: len(times)])
+            assert sought(virtual(mp4[:cut]), index.seconds)[-1] == times[-1]
             assert index.seconds == pytest.approx(times[-1] + FRAME_US / 1_000_000, abs=HALF_A_FRAME)
 
 
