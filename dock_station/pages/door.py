@@ -7,12 +7,14 @@ from flask_login import current_user, login_user, logout_user
 
 from dock_station.catalogue import people
 from dock_station.pages import words
-from dock_station.pages.forms import own_path
+from dock_station.pages.forms import line, own_path
 from dock_station.pages.security import ATTEMPTS
 from dock_station.pages.site import SignedIn, Site, asking
 from dock_station.pages.unlocking import forget_key
 from dock_station.people import LockedOutError, SignInError
 from dock_station.rights import Right
+
+LONGEST_LOGIN = 64  # catalogue.tables.people
 
 # Where each person begins: the first of these pages that their role lets them see.
 HOMES = (
@@ -41,7 +43,8 @@ def blueprint(site: Site, limiter: Limiter) -> Blueprint:
     @door.post("/sign-in")
     @limiter.shared_limit(ATTEMPTS, scope="attempts")
     def sign_in() -> ResponseReturnValue:
-        login, password = request.form.get("login", "").strip(), request.form.get("password", "")
+        login = line(request.form.get("login", ""), LONGEST_LOGIN) or ""
+        password = request.form.get("password", "")
         wanted = own_path(request.form.get("next"))
         address = request.remote_addr or "unknown"
         try:

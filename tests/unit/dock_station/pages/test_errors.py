@@ -1,5 +1,7 @@
 """Whatever goes wrong, a page says one clear sentence and nothing of the machine's inside."""
 
+from urllib.parse import quote
+
 import pytest
 from flask import abort
 
@@ -66,6 +68,30 @@ def test_every_answer_carries_the_strict_headers(pages: Pages, path: str) -> Non
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == ("no-cache" if path.startswith("/static") else "no-store")
+
+
+STRANGE = ("%00", "%ff%fe", "%ed%a0%80", "%e2%80%ae", "' OR 1=1 --", "../../etc/passwd", "%0d%0aX: y", "9" * 5000)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_strange_words_in_addresses_and_forms_break_nothing(pages: Pages, strange: str) -> None:
+    clip = pages.stored.store()
+    browser = pages.signed_in(Role.SUPERVISOR)
+    assert browser.get(f"/clips/{strange}").status_code == 404
+    assert browser.get(f"/clips/{strange}/media").status_code == 404
+    query = f"unit={strange}&wearer={strange}&from={strange}&to={strange}&page={strange}"
+    assert browser.get(f"/clips?{query}").status_code == 200
+    assert browser.get(f"/custody?page={strange}").status_code == 200
+    assert browser.get(f"/clips/{clip.clip_id}?at={strange}").status_code == 200
+    for asking, path, status in (
+        (browser, f"/clips/{clip.clip_id}/hold", 422),
+        (browser, "/unlock", 303),
+        (pages.stranger(), "/sign-in", 401),
+    ):
+        names = ("login", "password", "passphrase", "next", "reason", "review_on", "case_number")
+        body = f"csrf_token={asking.token()}&" + "&".join(f"{name}={quote(strange, safe='%')}" for name in names)
+        form = "application/x-www-form-urlencoded"
+        assert asking.client.post(path, base_url=SITE, data=body, content_type=form).status_code == status
 
 
 def test_no_page_asks_for_anything_from_elsewhere_or_has_a_script_in_it(pages: Pages) -> None:
