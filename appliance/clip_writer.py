@@ -28,8 +28,9 @@ class Progress:
 class ClipWriter:
     """Writes one clip; used by one thread, which may wait for the disk.
 
-    What `progress` states as durable is durable: after a power cut it plays, but for its last packet. Any call may
-    raise OSError, after which only `abandon` may follow, or CameraError, after which `finish` may.
+    What `progress` states as durable is durable: after a power cut it plays, but for its last packet and, at rates that
+    need no padding, for what fills no chunk yet (0.17 s at most). Any call may raise OSError, after which only
+    `abandon` may follow, or CameraError, after which `finish` may.
     """
 
     def __init__(

@@ -47,9 +47,9 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-@pytest.mark.parametrize("bits_per_second", [100_000, 800_000, 8_000_000])
-def test_what_is_stated_as_durable_plays_but_for_the_fragment_that_is_not_whole(
-    stage: Stage, bits_per_second: int
+@pytest.mark.parametrize(("bits_per_second", "unfilled"), [(100_000, 0), (800_000, 0), (8_000_000, 0.17)])
+def test_what_is_stated_as_durable_plays_but_for_its_last_packet_and_an_unfilled_chunk(
+    stage: Stage, bits_per_second: int, unfilled: float
 ) -> None:
     packets = pictures(12, start_us=round(stage.hand.seconds * 1_000_000), bits_per_second=bits_per_second)
     seen: list[Progress] = []
@@ -60,7 +60,7 @@ def test_what_is_stated_as_durable_plays_but_for_the_fragment_that_is_not_whole(
     synced = [progress for progress in seen if progress.durable_bytes]
     for progress in synced:
         plays = played_seconds(stage.plain(progress.durable_bytes))
-        assert progress.frames_written * FRAME_SECONDS - plays < FRAGMENT_SECONDS + 2 * FRAME_SECONDS
+        assert progress.frames_written * FRAME_SECONDS - plays < 1.5 * FRAME_SECONDS + unfilled
     gaps = [later.synced_at - earlier.synced_at for earlier, later in itertools.pairwise(synced)]
     assert max(gaps) < SYNC_SECONDS + FRAGMENT_SECONDS + FRAME_SECONDS
     stage.growing.close()
@@ -112,14 +112,4 @@ def test_after_a_packet_that_no_clip_can_hold_the_rest_can_still_be_finished(sta
     stage.writer.finish()
     stage.growing.sync()
     assert len(decoded(stage.plain(stage.growing.size))) == 29
-    stage.growing.close()
-
-
-def test_an_abandoned_clip_gets_no_further_byte(stage: Stage) -> None:
-    for packet in pictures(2, start_us=round(stage.hand.seconds * 1_000_000)):
-        stage.take(packet)
-    size = stage.growing.size
-    stage.writer.abandon()
-    del stage.writer
-    assert stage.growing.size == size
     stage.growing.close()
