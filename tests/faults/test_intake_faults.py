@@ -206,6 +206,19 @@ def test_after_a_death_in_sealing_a_unit_that_begins_anew_is_served_too(tmp_path
         story.check_whole(hands)
 
 
+def test_after_a_death_in_sealing_an_upload_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    story = Story(tmp_path, before=Hands.upload)
+    for hands in story.deaths(Hands.seal, line=2):
+        with hands.dock.catalogue.reading() as connection:
+            upload = uploads.of_clip(connection, "unit-1", story.clip.clip_id)
+        if upload:
+            hands.uploads.terminate("unit-1", upload.upload_id)
+            left = {path.name.split(".")[0] for path in hands.dock.folder.vault.rglob("*") if path.is_file()}
+            assert left == {story.first.clip_id}
+        else:
+            story.check_whole(hands)
+
+
 def test_a_dock_that_dies_at_any_line_of_a_piece_goes_on_at_a_byte_that_it_acknowledged(tmp_path: Path) -> None:
     def half(hands: Hands, clip: SealedClip) -> None:
         hands.append(clip, hands.begin(clip).upload_id, 0, 50_000)

@@ -153,8 +153,9 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(dock: RunningDock) -> 
 
 
 def test_more_clients_than_workers_that_say_nothing_keep_no_unit_out(
-    dock: RunningDock,
+    dock: RunningDock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(http, "HANDSHAKE_SECONDS", 10 * PATIENCE)
     camera, unit = dock.unit("unit-2")
     silent = [socket.create_connection(("localhost", dock.port)) for _ in range(2 * BAYS_THREADS)]
     try:
