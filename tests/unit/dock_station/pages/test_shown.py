@@ -82,7 +82,18 @@ def test_a_path_of_this_site_may_be_gone_back_to(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", None, "clips", "//evil.example", "/\\evil.example", "https://evil.example", "/\nclips", "/\t/evil"]
+    "path",
+    [
+        "",
+        None,
+        "clips",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "/\nclips",
+        "/\t/evil",
+    ],
 )
 def test_any_other_place_may_not(path: str | None) -> None:
     assert forms.own_path(path) is None
