@@ -16,9 +16,7 @@ from dock_station.virtual_mp4 import VirtualMp4
 from evidence.age import AgeError, FileKey, SealedFile, read_header
 from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
 
-MAX_BODY = (
-    1 << 19
-)  # bytes of one answer: a player that wants more asks again, and one that jumps has fetched less in vain
+MAX_BODY = 1 << 19  # bytes of one answer: a player that wants more asks again, one that jumps wastes less
 MAX_OPEN = 32  # clips at a time, for all people together
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
