@@ -196,7 +196,7 @@ def _tell(done: Run) -> None:
 
 def _with_sentences() -> None:
     try:
-        app()
+        app(prog_name="mirrorcam-dock")
     except SQLAlchemyError as error:
         raise CatalogueFailsError(error) from error
 
