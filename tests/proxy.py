@@ -66,7 +66,11 @@ class Cable:
                 if self._is_cut:
                     unit_end.close()
                     continue
-                dock_end = socket.create_connection(("localhost", self._to_port))
+                try:
+                    dock_end = socket.create_connection(("127.0.0.1", self._to_port))
+                except OSError:
+                    unit_end.close()
+                    continue
                 self._ends += [unit_end, dock_end]
             self._start(self._carry, unit_end, dock_end, True)
             self._start(self._carry, dock_end, unit_end, False)

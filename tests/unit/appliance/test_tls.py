@@ -9,7 +9,9 @@ import pytest
 
 from appliance.settings import UnitFolder
 from appliance.tls import CHACHA20, DockContext, TlsFilesError, context_for, has_aes_instructions
+from evidence.certificates import CertificateError, load_certificate
 from tests.dock import RunningDock, running_dock
+from tests.pki import Identity
 from tests.worn import enrol
 
 # Beginnings of /proc/cpuinfo of real machines.
@@ -91,6 +93,14 @@ def test_where_the_kernel_says_nothing_nothing_is_changed(folder: UnitFolder) ->
 def test_http_1_1_is_agreed_upon(dock: RunningDock, folder: UnitFolder) -> None:
     with shake(context_on(folder, PC), dock.port) as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
+
+
+def test_a_revoked_dock_is_found_in_the_handshake_before_it_hears_a_word(dock: RunningDock, folder: UnitFolder) -> None:
+    shown = load_certificate(dock.dock.folder.tls_certificate_file)
+    dock.pki.revoke(Identity(dock.pki.unit("unit-9").key, shown))
+    folder.keep_revocations(dock.pki.revocations_pem())
+    with pytest.raises(CertificateError, match="it was revoked on"):
+        shake(context_on(folder, PC), dock.port)
 
 
 def test_a_key_of_another_certificate_is_told(dock: RunningDock, folder: UnitFolder) -> None:
