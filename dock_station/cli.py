@@ -15,17 +15,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from dock_station import doctor, journal, pages
 from dock_station.catalogue import schema
 from dock_station.catalogue.database import CatalogueFailsError
-from dock_station.cli_care import alarms_app, clock_app, unit_app
-from dock_station.cli_clips import clips_app, custody_app
-from dock_station.cli_common import FolderOption, group, opened, say
-from dock_station.cli_people import keyslot_app, person_app
 from dock_station.clock import ClockWatch, utc_now
+from dock_station.commands.care import alarms_app, clock_app, unit_app
+from dock_station.commands.clips import clips_app, custody_app
+from dock_station.commands.common import FolderOption, group, opened, say
+from dock_station.commands.people import keyslot_app, person_app
 from dock_station.dock import Dock
-from dock_station.http import Server
-from dock_station.opener import start_opener
-from dock_station.server import listen_at_the_bays, listen_for_people, listening
+from dock_station.opening.opener import start_opener
+from dock_station.retention.worker import RetentionWorker, Run, run_every
+from dock_station.serving.http import Server
+from dock_station.serving.listeners import listen_at_the_bays, listen_for_people, listening
 from dock_station.settings import DockFolder
-from dock_station.worker import RetentionWorker, Run, run_every
 from evidence import commandline
 from evidence.errors import EnvironmentalError, MirrorcamError
 

@@ -23,7 +23,7 @@ from dock_station.catalogue.schema import migrate
 from dock_station.catalogue.uploads import Upload
 from dock_station.clock import utc_now
 from dock_station.dock import Clock, Dock
-from dock_station.server import listen_at_the_bays, listening
+from dock_station.serving.listeners import listen_at_the_bays, listening
 from dock_station.settings import DockFolder
 from evidence import manifest as manifests
 from evidence import receipt as receipts

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from dock_station import bays
+from dock_station.bays import door
 from dock_station.dock import Dock
-from dock_station.http import Server
-from dock_station.server import listening
+from dock_station.serving.http import Server
+from dock_station.serving.listeners import listening
+from dock_station.serving.tls import Contexts, bays_context
 from dock_station.settings import DockFolder
-from dock_station.tls import Contexts, bays_context
 from evidence.signature import Signed
 from tests.dock import RunningDock
 from tests.pki import Pki
@@ -61,7 +61,7 @@ class Mouth:
 def lying_dock(folder: DockFolder, pki: Pki) -> Iterator[tuple[RunningDock, Mouth]]:
     """Open the bays of a dock that is set up, with a mouth that can be taught to lie."""
     dock = Dock.open(folder)
-    mouth = Mouth(bays.create_app(dock))
+    mouth = Mouth(door.create_app(dock))
     server = Server(
         address="localhost", port=0, app=mouth, contexts=Contexts(folder, bays_context), threads=8, max_body=0
     )

@@ -8,7 +8,7 @@ from flask import Flask, url_for
 from flask_login import LoginManager, current_user
 
 from dock_station.dock import Dock
-from dock_station.opener import Opener
+from dock_station.opening.opener import Opener
 from dock_station.pages import (
     clip_page,
     clips,
@@ -27,7 +27,7 @@ from dock_station.pages.sessions import Sessions
 from dock_station.pages.site import SignedIn, Site
 from dock_station.pages.unlocking import forget_key
 from dock_station.people import People
-from dock_station.playback import Playables
+from dock_station.playback.playable import Playables
 from dock_station.rights import Right
 
 MENU = (

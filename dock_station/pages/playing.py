@@ -4,10 +4,10 @@ from flask import Blueprint, Response, request
 from flask_login import current_user
 
 from dock_station.catalogue.clips import Clip
-from dock_station.opening import LockedError
+from dock_station.opening.unlocks import LockedError
 from dock_station.pages import words
 from dock_station.pages.site import SignedIn, Site, asked_clip, asking_with
-from dock_station.playback import Part, Playable, RangeError, part_of
+from dock_station.playback.playable import Part, Playable, RangeError, part_of
 from dock_station.rights import Right
 from evidence.errors import KeyDoesNotFitError, MirrorcamError, NotGenuineError
 

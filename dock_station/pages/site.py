@@ -11,12 +11,12 @@ from dock_station.catalogue import clips
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.people import Person
 from dock_station.dock import Dock
-from dock_station.opener import Opener
+from dock_station.opening.opener import Opener
 from dock_station.pages import words
 from dock_station.pages.forms import line
 from dock_station.pages.sessions import Session, Sessions
 from dock_station.people import People
-from dock_station.playback import Playables
+from dock_station.playback.playable import Playables
 from dock_station.rights import Right, may
 
 CLIP_ID_LENGTH = 36  # RFC 9562 §4

@@ -7,7 +7,7 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 
-from dock_station.opener import OpenerNotRunningError
+from dock_station.opening.opener import OpenerNotRunningError
 from dock_station.pages import words
 from dock_station.pages.forms import own_path
 from dock_station.pages.security import ATTEMPTS

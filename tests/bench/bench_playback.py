@@ -12,9 +12,9 @@ import av
 
 from appliance.camera import VideoTrack
 from appliance.muxer import Muxer
-from dock_station.keyslots import Keyslots
-from dock_station.opener import Opener, start_opener
-from dock_station.playback import Playable, Playables
+from dock_station.opening.keyslots import Keyslots
+from dock_station.opening.opener import Opener, start_opener
+from dock_station.playback.playable import Playable, Playables
 from evidence.age import HybridIdentity, SealingWriter, read_header
 from tests.bench.rows import Row
 from tests.pki import Pki, dock_folder

@@ -17,7 +17,7 @@ from statistics import median
 
 import msgspec
 
-from dock_station.tls import bays_context
+from dock_station.serving.tls import bays_context
 from evidence.docking import SEAL_PATH
 from tests.bench.rows import Row
 from tests.bench.sender import Job

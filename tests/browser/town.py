@@ -16,12 +16,12 @@ from appliance.camera import VideoTrack
 from appliance.spool import SpooledClip
 from dock_station.catalogue import entries
 from dock_station.clock import utc_now
-from dock_station.keyslots import Keyslots
-from dock_station.opener import Opener, start_opener
+from dock_station.opening.keyslots import Keyslots
+from dock_station.opening.opener import Opener, start_opener
 from dock_station.pages import create_app
 from dock_station.people import People
 from dock_station.rights import Role
-from dock_station.server import listen_for_people, listening
+from dock_station.serving.listeners import listen_for_people, listening
 from evidence.age import HybridIdentity, open_bytes
 from tests.dock import Camera, RunningDock, SealedClip, running, set_up
 from tests.pki import Pki, policy_toml, write_policy

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from dock_station import custody, intake, read_back, vault
-from dock_station import uploads as uploads_module
+from dock_station import custody, read_back, vault
+from dock_station.bays import intake
+from dock_station.bays import uploads as uploads_module
+from dock_station.bays.intake import Intake
+from dock_station.bays.uploads import AlreadyStoredError, NotUploadedError, Uploads
 from dock_station.catalogue import clips, database, uploads
 from dock_station.catalogue.uploads import Upload
 from dock_station.dock import Dock
-from dock_station.intake import Intake
 from dock_station.settings import DockFolder
-from dock_station.uploads import AlreadyStoredError, NotUploadedError, Uploads
 from evidence import durable
 from evidence import receipt as receipts
 from evidence.certificates import Role

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from dock_station.keyslots import KeyslotDamagedError, Keyslots, NoKeyslotError, WrongPassphraseError
-from dock_station.opener import Opener, OpenerNotRunningError, start_opener
-from dock_station.opening import LONGEST_DELAY_SECONDS, MAX_UNLOCKS, LockedError, TooSoonError, Unlocks
+from dock_station.opening.keyslots import KeyslotDamagedError, Keyslots, NoKeyslotError, WrongPassphraseError
+from dock_station.opening.opener import Opener, OpenerNotRunningError, start_opener
+from dock_station.opening.unlocks import LONGEST_DELAY_SECONDS, MAX_UNLOCKS, LockedError, TooSoonError, Unlocks
 from dock_station.settings import DockFolder
 from evidence.age import FileKey, Header, HybridIdentity, ScryptRecipient, X25519Identity, seal_bytes
 from tests.pki import Pki, dock_folder
@@ -24,7 +24,7 @@ from tests.recording import PATIENCE, Hand
 ROOT = Path(__file__).parents[2]
 PASSPHRASE = "the passphrase of the first"
 IDENTITY = HybridIdentity.generate()
-COMMAND = [sys.executable, "-m", "dock_station.opener", "--folder"]
+COMMAND = [sys.executable, "-m", "dock_station.opening.opener", "--folder"]
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_when_whoever_started_it_is_killed_it_ends_too(folder: DockFolder) -> No
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from dock_station.opener import start_opener\n"
+        "from dock_station.opening.opener import start_opener\n"
         "from dock_station.settings import DockFolder\n"
         "with start_opener(DockFolder(Path(sys.argv[1]))):\n"
         "    print('ready', flush=True)\n"

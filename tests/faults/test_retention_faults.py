@@ -11,14 +11,15 @@ from types import FrameType
 
 import pytest
 
-from dock_station import custody, deletion, vault
+from dock_station import custody, vault
 from dock_station.catalogue import alarms, clips, deletions, entries, holds
 from dock_station.catalogue.clips import Clip
 from dock_station.clock import ClockWatch
-from dock_station.deletion import Deleter, Outcome
 from dock_station.dock import Dock
+from dock_station.retention import deletion
+from dock_station.retention.deletion import Deleter, Outcome
+from dock_station.retention.worker import RetentionWorker, Run
 from dock_station.settings import DockFolder
-from dock_station.worker import RetentionWorker, Run
 from evidence import durable
 from tests.pki import policy_toml, write_policy
 from tests.stored import DAY, StoredDock

@@ -8,7 +8,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from dock_station import bays, custody, tus, uploads
+from dock_station import custody
+from dock_station.bays import door, tus, uploads
 from evidence import docking
 from evidence.age import CHUNK_SIZE, MAX_HEADER_SIZE, SEALED_CHUNK_SIZE, HybridIdentity, X25519Identity, seal_bytes
 from evidence.age import read_header as read_age_header
@@ -103,7 +104,7 @@ def test_every_way_to_end_is_there() -> None:
 
 def test_every_refusal_is_there_with_its_status() -> None:
     statuses: dict[RefusalCode, set[str]] = {code: set() for code in RefusalCode}
-    for status, code in (*bays.REFUSALS.values(), bays.NOT_IN_ORDER):
+    for status, code in (*door.REFUSALS.values(), door.NOT_IN_ORDER):
         statuses[code].add(status[:3])
     table = SECTIONS["10"].split("**Refusal**")[1]
     for code, expected in statuses.items():
@@ -124,7 +125,7 @@ def test_the_protocols_names_are_there() -> None:
         assert name in section
     for name in (*docking.TUS_EXTENSIONS, *docking.TUS_CHECKSUMS, docking.CLIP_ID_METADATA, tus.PIECE_TYPE):
         assert f"`{name}`" in section
-    for number in (bays.MAX_GREETING, bays.MAX_SEAL_REQUEST, tus.MAX_METADATA, uploads.KEPT_FOR.days):
+    for number in (door.MAX_GREETING, door.MAX_SEAL_REQUEST, tus.MAX_METADATA, uploads.KEPT_FOR.days):
         assert str(number) in section
 
 

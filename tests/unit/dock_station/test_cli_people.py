@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from dock_station.catalogue import entries
 from dock_station.catalogue.schema import migrate
-from dock_station.cli_people import keyslot_app, person_app
+from dock_station.commands.people import keyslot_app, person_app
 from dock_station.dock import Dock
-from dock_station.keyslots import Keyslots, WrongPassphraseError
+from dock_station.opening.keyslots import Keyslots, WrongPassphraseError
 from dock_station.people import People
 from evidence.age import HybridIdentity
 from evidence.errors import ExitCode, MirrorcamError
@@ -31,7 +31,7 @@ NEW_PASSPHRASE = "the passphrase of the second"
 ME = pwd.getpwuid(os.getuid()).pw_name
 PROGRAM = (
     "import typer\n"
-    "from dock_station.cli_people import keyslot_app, person_app\n"
+    "from dock_station.commands.people import keyslot_app, person_app\n"
     "from evidence import commandline\n"
     "app = typer.Typer()\n"
     "app.add_typer(person_app, name='person')\n"

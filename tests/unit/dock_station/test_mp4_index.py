@@ -12,10 +12,10 @@ from av.container import InputContainer
 
 from appliance.camera import AudioTrack, Packet
 from appliance.muxer import Muxer
-from dock_station import mp4_index
-from dock_station.mp4_boxes import NotPlayableError
-from dock_station.mp4_index import index_of
-from dock_station.virtual_mp4 import VirtualMp4
+from dock_station.playback import mp4_index
+from dock_station.playback.mp4_boxes import NotPlayableError
+from dock_station.playback.mp4_index import index_of
+from dock_station.playback.virtual_mp4 import VirtualMp4
 from tests.recording import FRAME_US, VIDEO, decoded, in_order, pictures, sound
 
 HALF_A_FRAME = FRAME_US / 2 / 1_000_000

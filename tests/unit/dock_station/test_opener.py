@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dock_station.keyslots import Keyslots, NoKeyslotError, WrongPassphraseError
-from dock_station.opener import (
+from dock_station.opening.keyslots import Keyslots, NoKeyslotError, WrongPassphraseError
+from dock_station.opening.opener import (
     MAX_MESSAGE,
     Opener,
     OpenerMessageError,
@@ -22,7 +22,7 @@ from dock_station.opener import (
     Unlocked,
     start_opener,
 )
-from dock_station.opening import HeaderRefusedError, LockedError, NotForThisStationError, TooSoonError, Unlocks
+from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError, TooSoonError, Unlocks
 from dock_station.settings import DockFolder
 from evidence.age import FileKey, Header, HybridIdentity
 from tests.pki import Pki, dock_folder

@@ -14,11 +14,11 @@ import pytest
 
 from appliance.camera import VideoTrack
 from appliance.muxer import Muxer
-from dock_station.keyslots import Keyslots
-from dock_station.mp4_boxes import NotPlayableError
-from dock_station.opener import Opener, Unlocked, start_opener
-from dock_station.opening import HeaderRefusedError, LockedError, NotForThisStationError
-from dock_station.playback import (
+from dock_station.opening.keyslots import Keyslots
+from dock_station.opening.opener import Opener, Unlocked, start_opener
+from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError
+from dock_station.playback.mp4_boxes import NotPlayableError
+from dock_station.playback.playable import (
     MAX_BODY,
     ClipDamagedError,
     ClipUnreadableError,

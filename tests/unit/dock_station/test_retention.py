@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dock_station.catalogue.clips import Clip
 from dock_station.clock import TOLERANCE, ClockReading, ClockWatch, disagreement, jump
-from dock_station.retention import due_at, due_now, retained_from
+from dock_station.retention.rules import due_at, due_now, retained_from
 from evidence.policy import Policy
 from tests.pki import SOME_RECIPIENT
 

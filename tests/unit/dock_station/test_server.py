@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from dock_station import http
 from dock_station.dock import Dock
-from dock_station.server import BAYS_THREADS, listen_at_the_bays
-from dock_station.tls import TlsFilesError
+from dock_station.serving import http
+from dock_station.serving.listeners import BAYS_THREADS, listen_at_the_bays
+from dock_station.serving.tls import TlsFilesError
 from evidence.docking import UPLOADS_PATH, RefusalCode
 from tests.dock import PATIENCE, RunningDock, Visitor, patch_head, running, running_dock, set_up, until
 from tests.pki import Pki

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dock_station.turns import Turns, UploadBusyError
+from dock_station.bays.turns import Turns, UploadBusyError
 from tests.dock import PATIENCE
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dock_station.uploads import KEPT_FOR, MAX_BYTES
+from dock_station.bays.uploads import KEPT_FOR, MAX_BYTES
 from evidence.docking import UPLOADS_PATH, RefusalCode
 from tests.dock import Camera, RunningDock, SealedClip, Visitor, patch_head, running_dock, until
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dock_station.bays.uploads import KEPT_FOR, PIECE, UploadCutError, Uploads
 from dock_station.clock import utc_now
-from dock_station.uploads import KEPT_FOR, PIECE, UploadCutError, Uploads
 from evidence.docking import RefusalCode
 from tests.dock import PATIENCE, RunningDock, running, running_dock, set_up, until
 from tests.pki import Pki

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dock_station import custody
+from dock_station.bays.uploads import KEPT_FOR, NotUploadedError, UploadGoneError, Uploads
 from dock_station.catalogue import alarms, deletions, entries, holds
 from dock_station.catalogue import uploads as upload_rows
 from dock_station.catalogue.clips import Clip
-from dock_station.uploads import KEPT_FOR, NotUploadedError, UploadGoneError, Uploads
-from dock_station.worker import RetentionWorker, run_every
+from dock_station.retention.worker import RetentionWorker, run_every
 from tests.pki import policy_toml, write_policy
 from tests.stored import DAY, StoredDock
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from dock_station.catalogue import entries
 from dock_station.catalogue.entries import Entry
-from dock_station.opener import Opener
+from dock_station.opening.opener import Opener
 from dock_station.pages import create_app
 from dock_station.people import People
 from dock_station.rights import Role

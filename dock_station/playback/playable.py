@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dock_station.opener import Opener, seconds_since_boot
-from dock_station.opening import LockedError
-from dock_station.virtual_mp4 import VirtualMp4
+from dock_station.opening.opener import Opener, seconds_since_boot
+from dock_station.opening.unlocks import LockedError
+from dock_station.playback.virtual_mp4 import VirtualMp4
 from evidence.age import AgeError, FileKey, SealedFile, read_header
 from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
 

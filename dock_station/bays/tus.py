@@ -9,9 +9,9 @@ import msgspec
 from flask import Blueprint, Response, g, request
 from werkzeug.http import http_date
 
+from dock_station.bays.uploads import MAX_BYTES, Body, Checksum, Uploads
 from dock_station.catalogue.uploads import Upload
-from dock_station.http import BODY
-from dock_station.uploads import MAX_BYTES, Body, Checksum, Uploads
+from dock_station.serving.http import BODY
 from evidence.certificates import Holder
 from evidence.docking import CLIP_ID_METADATA, TUS_CHECKSUMS, TUS_EXTENSIONS, TUS_VERSION, UPLOADS_PATH
 from evidence.errors import MirrorcamError

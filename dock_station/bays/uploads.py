@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from dock_station.bays.turns import Turns, UploadBusyError
 from dock_station.catalogue import clips, units, uploads
 from dock_station.catalogue.database import Catalogue
 from dock_station.catalogue.uploads import Upload
 from dock_station.read_back import Follower
-from dock_station.turns import Turns, UploadBusyError
 from dock_station.vault import NoRoomError, Part, PartLostError, Vault
 from evidence.errors import MirrorcamError
 

@@ -9,7 +9,17 @@ from rich.table import Table
 
 from dock_station import decisions
 from dock_station.catalogue import alarms, units
-from dock_station.cli_common import FolderOption, ReasonOption, actor, console, examples, group, moment, opened, say
+from dock_station.commands.common import (
+    FolderOption,
+    ReasonOption,
+    actor,
+    console,
+    examples,
+    group,
+    moment,
+    opened,
+    say,
+)
 from evidence.identifiers import LINE_PATTERN
 
 unit_app = group("The worn cameras that come to this dock: who wears which, and gaps in what they recorded.")

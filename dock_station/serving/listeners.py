@@ -8,10 +8,10 @@ from typing import Any
 
 import structlog
 
-from dock_station import bays
+from dock_station.bays import door
 from dock_station.dock import Dock
-from dock_station.http import Server
-from dock_station.tls import Contexts, bays_context, pages_context
+from dock_station.serving.http import Server
+from dock_station.serving.tls import Contexts, bays_context, pages_context
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def listen_at_the_bays(dock: Dock) -> Server:
     return Server(
         address=dock.settings.bays_address,
         port=dock.settings.bays_port,
-        app=bays.create_app(dock),
+        app=door.create_app(dock),
         contexts=Contexts(dock.folder, bays_context),
         threads=BAYS_THREADS,
         max_body=0,

@@ -8,13 +8,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection
 
-from dock_station import custody, retention
+from dock_station import custody
+from dock_station.bays.reception import ForeignError, policy_in_force
+from dock_station.bays.uploads import AlreadyStoredError, NotUploadedError, Uploads
 from dock_station.catalogue import alarms, chains, clips, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
 from dock_station.dock import Dock
-from dock_station.reception import ForeignError, policy_in_force
-from dock_station.uploads import AlreadyStoredError, NotUploadedError, Uploads
+from dock_station.retention import rules
 from dock_station.vault import PartLostError
 from evidence import manifest as manifests
 from evidence import receipt as receipts
@@ -104,7 +105,7 @@ class Intake:
         with self._dock.catalogue.writing() as connection:
             gap = _check_chain(connection, manifest)
             previous = clips.find_by_sequence(connection, manifest.unit_id, manifest.sequence - 1)
-            start = retention.retained_from(
+            start = rules.retained_from(
                 started_at=manifest.started_at,
                 clock_error_seconds=manifest.clock.estimated_error_seconds,
                 received_at=now,
@@ -117,7 +118,7 @@ class Intake:
                 vault_key=key,
                 received_at=now,
                 retained_from=start,
-                due_at=retention.due_at(start, policy),
+                due_at=rules.due_at(start, policy),
             )
             clips.keep_certificate(
                 connection,

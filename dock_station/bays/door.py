@@ -11,13 +11,11 @@ from flask import Flask, Response, g, request
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from dock_station import tus
-from dock_station.dock import Dock
-from dock_station.http import BODY, CERTIFICATE
-from dock_station.intake import Intake
-from dock_station.reception import ForeignError, Reception
-from dock_station.turns import UploadBusyError
-from dock_station.uploads import (
+from dock_station.bays import tus
+from dock_station.bays.intake import Intake
+from dock_station.bays.reception import ForeignError, Reception
+from dock_station.bays.turns import UploadBusyError
+from dock_station.bays.uploads import (
     AlreadyStoredError,
     Body,
     ChecksumMismatchError,
@@ -29,6 +27,8 @@ from dock_station.uploads import (
     UploadTooLongError,
     UploadUnknownError,
 )
+from dock_station.dock import Dock
+from dock_station.serving.http import BODY, CERTIFICATE
 from dock_station.vault import NoRoomError
 from evidence import manifest as manifests
 from evidence.certificates import CertificateError, Role, holder_of

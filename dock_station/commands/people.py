@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dock_station.catalogue.people import Person
-from dock_station.cli_common import FolderOption, actor, console, group, opened, say
-from dock_station.keyslots import Keyslots
+from dock_station.commands.common import FolderOption, actor, console, group, opened, say
+from dock_station.opening.keyslots import Keyslots
 from dock_station.people import People
 from dock_station.rights import Right, Role, may
 from dock_station.settings import DockFolder

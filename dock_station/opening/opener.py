@@ -18,14 +18,14 @@ from typing import Annotated
 import msgspec
 import typer
 
-from dock_station.keyslots import (
+from dock_station.opening.keyslots import (
     KeyslotDamagedError,
     Keyslots,
     NoKeyslotError,
     NotEnoughMemoryError,
     WrongPassphraseError,
 )
-from dock_station.opening import HeaderRefusedError, LockedError, NotForThisStationError, TooSoonError, Unlocks
+from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError, TooSoonError, Unlocks
 from dock_station.settings import DockFolder
 from evidence import commandline
 from evidence.age import MAX_HEADER_SIZE
@@ -188,7 +188,14 @@ def start_opener(folder: DockFolder) -> Iterator[Opener]:
 
     Raises OpenerNotStartedError; the child says on standard error why.
     """
-    command = [sys.executable, "-m", "dock_station.opener", "--folder", str(folder.path.absolute()), "--with-parent"]
+    command = [
+        sys.executable,
+        "-m",
+        "dock_station.opening.opener",
+        "--folder",
+        str(folder.path.absolute()),
+        "--with-parent",
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         try:
             if child.stdout is None or child.stdout.readline() != READY:

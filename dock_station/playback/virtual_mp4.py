@@ -3,7 +3,7 @@
 import struct
 from bisect import bisect_right
 
-from dock_station.mp4_index import Source, index_of
+from dock_station.playback.mp4_index import Source, index_of
 
 
 class VirtualMp4:

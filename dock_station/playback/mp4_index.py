@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol
 
-from dock_station.mp4_boxes import (
+from dock_station.playback.mp4_boxes import (
     BOX,
     Box,
     NotPlayableError,

@@ -12,13 +12,13 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from dock_station.bays.uploads import Uploads
 from dock_station.catalogue import alarms, clips, deletions, entries, holds
 from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.clock import LONGEST_SILENCE, ClockWatch
-from dock_station.deletion import Deleter, DeletionFailedError, Outcome
 from dock_station.dock import Dock
-from dock_station.retention import due_now
-from dock_station.uploads import Uploads
+from dock_station.retention.deletion import Deleter, DeletionFailedError, Outcome
+from dock_station.retention.rules import due_now
 from evidence.errors import MirrorcamError
 from evidence.policy import Policy
 

@@ -9,7 +9,7 @@ from dock_station.catalogue import alarms, clips, deletions, holds
 from dock_station.catalogue.clips import Clip
 from dock_station.clock import ClockWatch
 from dock_station.dock import Dock
-from dock_station.retention import Due, due_now
+from dock_station.retention.rules import Due, due_now
 from evidence.errors import EnvironmentalError
 from evidence.policy import Policy
 

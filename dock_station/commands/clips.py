@@ -11,7 +11,7 @@ from dock_station import audit, custody, decisions
 from dock_station.catalogue import clips, deletions, entries, holds
 from dock_station.catalogue.clips import Clip, Wanted
 from dock_station.catalogue.entries import Entry
-from dock_station.cli_common import (
+from dock_station.commands.common import (
     FolderOption,
     ReasonOption,
     actor,

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dock_station.keyslots import Keyslots, StationIdentity, WrongPassphraseError
+from dock_station.opening.keyslots import Keyslots, StationIdentity, WrongPassphraseError
 from evidence.age import AgeError, Header, HybridIdentity, X25519Identity
 from evidence.age.errors import NoIdentityMatchesError
 from evidence.errors import KeyDoesNotFitError, NotGenuineError

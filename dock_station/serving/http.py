@@ -14,7 +14,7 @@ from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 from cryptography import x509
 
-from dock_station.tls import Contexts
+from dock_station.serving.tls import Contexts
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ HEADER_BUFFER = 16 << 10  # one TLS record, RFC 8446 §5.1
 HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 
 CERTIFICATE = "mirrorcam.certificate"  # in the WSGI environ: the client's x509.Certificate
-BODY = "mirrorcam.body"  # in the WSGI environ: a dock_station.uploads.Body
+BODY = "mirrorcam.body"  # in the WSGI environ: a dock_station.bays.uploads.Body
 
 
 class Reader:

@@ -1,0 +1,1 @@
+"""The bays: where units are greeted, bring their clips piece by piece, and get their receipts."""

@@ -1,0 +1,1 @@
+"""The commands of `mirrorcam-dock`, by whom they are for."""

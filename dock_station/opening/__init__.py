@@ -1,0 +1,1 @@
+"""What opens clips: keyslots, and the one small process that holds the station identity while it is unlocked."""

@@ -1,0 +1,1 @@
+"""A sealed clip as a film that plays: opened only where it is asked for, with one index."""

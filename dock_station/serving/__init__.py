@@ -1,0 +1,1 @@
+"""How both doors of the dock are served: HTTP over TLS, in this process."""
