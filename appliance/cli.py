@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from appliance import messages
-from appliance.battery import Battery
-from appliance.delivery import Course, Deleted, Greeted, Refused, Step
+from appliance.board.battery import Battery
+from appliance.cameras.sources import Sources
+from appliance.docking.delivery import Course, Deleted, Greeted, Refused, Step
+from appliance.docking.offload import Offload
+from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
-from appliance.offload import Offload
 from appliance.power import Wishes, switch_on
-from appliance.sources import Sources
 from appliance.wearer import Wearer
 from evidence import commandline
 from evidence.errors import MirrorcamError

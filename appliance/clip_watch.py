@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.clip_files import ClipFiles
 from appliance.journal import Journal
 from appliance.recorder import RecorderStatus
+from appliance.writing.clip_files import ClipFiles
 from evidence import manifest as manifests
 from evidence.manifest import Manifest
 

@@ -4,8 +4,8 @@ import queue
 import time
 from typing import NamedTuple
 
+from appliance.front.touch import Input
 from appliance.states import News
-from appliance.touch import Input
 
 
 class Happening(NamedTuple):

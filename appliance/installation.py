@@ -13,7 +13,7 @@ from pathlib import Path
 from appliance.clock import Clock
 from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
 from appliance.spool import Recovered, Spool
-from appliance.writing import UnitFacts
+from appliance.writing.thread import UnitFacts
 from evidence.certificates import Authority
 from evidence.errors import EnvironmentalError
 from evidence.signature import Signer

@@ -4,19 +4,19 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from appliance.battery import Battery
-from appliance.delivery import Delivery, Offload
-from appliance.face import Face
-from appliance.gauges import Gauges
+from appliance.board.battery import Battery
+from appliance.cameras.sources import Sources
+from appliance.docking.delivery import Delivery, Offload
+from appliance.front.face import Face
+from appliance.front.gauges import Gauges
+from appliance.front.indicators import find_indicators
+from appliance.front.rehearsal import Rehearsal
+from appliance.front.screen import Screen, open_display
+from appliance.front.touch import Input, TouchPanel
 from appliance.inbox import Inbox
-from appliance.indicators import find_indicators
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.recording import Recording
-from appliance.rehearsal import Rehearsal
-from appliance.screen import Screen, open_display
-from appliance.sources import Sources
-from appliance.touch import Input, TouchPanel
 from appliance.unit import Unit
 from appliance.wearer import Wearer
 from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory

@@ -7,7 +7,7 @@ from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
 from appliance.clock import Clock
 from appliance.ring import Ring, overwrite
 from appliance.spool import Spool
-from appliance.writing import SENTENCES, Stop, Touch, UnitFacts, WriterThread
+from appliance.writing.thread import SENTENCES, Stop, Touch, UnitFacts, WriterThread
 from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.identifiers import new_clip_id
 from evidence.manifest import EndedBy

@@ -10,7 +10,7 @@ from appliance.recorder import RecorderStatus, StorageSlowError
 from appliance.spool import StorageFullError
 from appliance.states import Event, News
 from appliance.works import Works
-from appliance.writing import SENTENCES
+from appliance.writing.thread import SENTENCES
 from evidence.age import AgeError
 from evidence.errors import MirrorcamError
 from evidence.manifest import EndedBy

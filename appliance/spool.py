@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from appliance.clip_files import (
+from appliance.writing.clip_files import (
     DRAFT_SUFFIX,
     GROWING_SUFFIX,
     MANIFEST_SUFFIX,
@@ -19,7 +19,7 @@ from appliance.clip_files import (
     GrowingFile,
     clips_with,
 )
-from appliance.disk import Disk
+from appliance.writing.disk import Disk
 from evidence import manifest as manifests
 from evidence import receipt as receipts
 from evidence.certificates import Authority, Role

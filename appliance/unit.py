@@ -4,15 +4,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from appliance import messages
-from appliance.delivery import Delivery
-from appliance.face import Face
+from appliance.docking.delivery import Delivery
+from appliance.front import messages
+from appliance.front.face import Face
+from appliance.front.touch import Input, TouchPanel
 from appliance.inbox import Happening, Inbox
 from appliance.journal import Journal
 from appliance.recording import Recording
 from appliance.states import Action, Arm, Disarm, Do, EndClip, Event, News, State, Timer, follow, table_for
 from appliance.timers import Timers
-from appliance.touch import Input, TouchPanel
 
 LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
 CAMERA_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first failure in a row, the second, and so on

@@ -16,14 +16,14 @@ import numpy as np
 from av.audio.frame import AudioFrame
 
 from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
+from appliance.cameras.encoder import PictureEncoder
+from appliance.cameras.sound import SAMPLE_RATE, SoundEncoder
 from appliance.clock import Clock
-from appliance.disk import Disk
-from appliance.encoder import PictureEncoder
 from appliance.recorder import Recorder
 from appliance.ring import Ring
-from appliance.sound import SAMPLE_RATE, SoundEncoder
 from appliance.spool import Spool, SpooledClip
-from appliance.writing import UnitFacts
+from appliance.writing.disk import Disk
+from appliance.writing.thread import UnitFacts
 from evidence.age import X25519Identity, open_bytes
 from evidence.policy import Policy, SignedPolicy
 from evidence.signature import Signed, Signer

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from appliance.delivery import Deleted, Greeted, Received, Refused, Sent, Step, Uploaded
+from appliance.docking.delivery import Deleted, Greeted, Received, Refused, Sent, Step, Uploaded
+from appliance.docking.offload import Offload
 from appliance.installation import Installation
-from appliance.offload import Offload
 from appliance.settings import UnitFolder
 from appliance.spool import Ending
 from evidence.age import X25519Identity, seal_bytes

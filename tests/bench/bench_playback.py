@@ -11,7 +11,7 @@ from statistics import median
 import av
 
 from appliance.camera import VideoTrack
-from appliance.muxer import Muxer
+from appliance.writing.muxer import Muxer
 from dock_station.opening.keyslots import Keyslots
 from dock_station.opening.opener import Opener, start_opener
 from dock_station.playback.playable import Playable, Playables

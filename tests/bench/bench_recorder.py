@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from appliance.clip_files import BLOCK_BYTES
-from appliance.muxer import Muxer
+from appliance.writing.clip_files import BLOCK_BYTES
+from appliance.writing.muxer import Muxer
 from evidence.age import X25519Identity
 from tests.bench.footage import BITS_PER_SECOND, PATIENCE, VIDEO, Units, cpu_seconds, footage, in_turns, ratio_of
 from tests.bench.rows import Row

@@ -13,10 +13,10 @@ import pygame
 from av.video.frame import VideoFrame
 
 from appliance.camera import Frame
-from appliance.fitting import ScreenFitter
-from appliance.messages import Message, Tone
-from appliance.screen import Screen, open_display
-from appliance.view import View
+from appliance.cameras.fitting import ScreenFitter
+from appliance.front.messages import Message, Tone
+from appliance.front.screen import Screen, open_display
+from appliance.front.view import View
 from tests.bench.footage import in_turns
 from tests.bench.rows import Row
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from appliance.camera import Packet, VideoTrack
-from appliance.disk import Disk
+from appliance.writing.disk import Disk
 from tests.recording import Unit, pictures
 
 VIDEO = VideoTrack(width=1280, height=720, frames_per_second=30)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from appliance.disk import Disk, Space
+from appliance.writing.disk import Disk, Space
 
 SECTOR = 512
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.dock_client import DockAnswerError, DockRefusedError
-from appliance.introduction import WelcomeDiffersError
+from appliance.docking.client import DockAnswerError, DockRefusedError
+from appliance.docking.introduction import WelcomeDiffersError
 from dock_station.catalogue.schema import migrate
 from dock_station.clock import utc_now
 from dock_station.dock import Dock

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.delivery import Sent, Step
-from appliance.dock_client import DockUnreachableError
-from appliance.offload import Offload
+from appliance.docking.client import DockUnreachableError
+from appliance.docking.delivery import Sent, Step
+from appliance.docking.offload import Offload
 from tests.dock import RunningDock, SealedClip, running_dock, until
 from tests.proxy import Cable, cable_to
 from tests.worn import Steps, Worn, enrol

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.camera import Kind, Packet
 from appliance.recorder import Recorder, StorageSlowError
-from appliance.writing import SENTENCES
+from appliance.writing.thread import SENTENCES
 from tests.faults.disks import StallingDisk
 from tests.faults.leading import keep, lead, wait_until
 from tests.recording import PATIENCE, Hand, Unit, decoded, pictures

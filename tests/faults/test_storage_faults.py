@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.disk import Disk
 from appliance.recorder import Recorder, StorageFailedError
 from appliance.spool import Spool, SpooledClip, StorageFullError
-from appliance.writing import SENTENCES
+from appliance.writing.disk import Disk
+from appliance.writing.thread import SENTENCES
 from evidence.chain import Link, check_follows, link_of
 from evidence.manifest import EndedBy, check_ciphertext
 from tests.faults.disks import FailingDisk, FullDisk

@@ -11,7 +11,7 @@ import av
 import pytest
 
 from appliance.camera import CameraError, Packet
-from appliance.camera_file import FileCamera
+from appliance.cameras.file import FileCamera
 from tests.cameras import Listener, colour, decoded_pictures, decoded_sound, film, settings, tone_frame
 from tests.footage import bikes, bunny
 

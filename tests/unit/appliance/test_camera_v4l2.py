@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.camera import CameraError
-from appliance.camera_v4l2 import V4l2Camera
+from appliance.cameras.v4l2 import V4l2Camera
 from tests.cameras import Listener, decoded_pictures, settings
 
 TEST_PICTURE = "testsrc2=size=160x120:rate=30,realtime"

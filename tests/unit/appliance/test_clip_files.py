@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.clip_files import BLOCK_BYTES, DRAFT_SUFFIX, SEALED_SUFFIX, ClipFiles, GrowingFile, clips_with
-from appliance.disk import Disk
+from appliance.writing.clip_files import BLOCK_BYTES, DRAFT_SUFFIX, SEALED_SUFFIX, ClipFiles, GrowingFile, clips_with
+from appliance.writing.disk import Disk
 from tests.unit.appliance.spooling import start
 
 CLIP_ID = "019344a0-1111-7abc-8def-0123456789ab"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from appliance.camera import CameraError, Packet
-from appliance.clip_files import ClipFiles, GrowingFile
-from appliance.clip_writer import SYNC_SECONDS, ClipWriter, Progress
-from appliance.disk import Disk
+from appliance.writing.clip_files import ClipFiles, GrowingFile
+from appliance.writing.clip_writer import SYNC_SECONDS, ClipWriter, Progress
+from appliance.writing.disk import Disk
 from evidence.age import SealedFile, X25519Identity, read_header
 from tests.faults.sealed import played_seconds
 from tests.recording import VIDEO, Hand, decoded, pictures

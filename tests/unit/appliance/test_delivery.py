@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance import messages
-from appliance.delivery import (
+from appliance.docking.client import DockUnreachableError
+from appliance.docking.delivery import (
     Course,
     Deleted,
     Delivery,
@@ -22,7 +22,7 @@ from appliance.delivery import (
     Step,
     Uploaded,
 )
-from appliance.dock_client import DockUnreachableError
+from appliance.front import messages
 from appliance.journal import Journal
 from appliance.states import Event, News
 from evidence.receipt import CustodyHead, Receipt

@@ -7,7 +7,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from appliance.camera import Packet
-from appliance.encoder import PictureEncoder
+from appliance.cameras.encoder import PictureEncoder
 from tests.cameras import decoded_pictures
 
 SIZE = (320, 240)

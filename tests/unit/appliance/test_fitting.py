@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from appliance.fitting import ClipFitter, ScreenFitter, covering_size
+from appliance.cameras.fitting import ClipFitter, ScreenFitter, covering_size
 from tests.cameras import colour, film, halves
 
 

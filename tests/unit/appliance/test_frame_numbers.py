@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.frame_numbers import (
+from appliance.cameras.frame_numbers import (
     FrameNumbers,
     FramesInEncoder,
     UncountedFrameNumbers,

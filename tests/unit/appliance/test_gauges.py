@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from appliance.battery import Battery
-from appliance.disk import Disk, Space
-from appliance.gauges import Gauges
-from appliance.thermometer import Thermometer
+from appliance.board.battery import Battery
+from appliance.board.thermometer import Thermometer
+from appliance.front.gauges import Gauges
+from appliance.writing.disk import Disk, Space
 from tests.recording import Hand, Unit
 
 BITS_PER_SECOND = 8_000_000

@@ -6,8 +6,8 @@ import numpy as np
 import pygame
 import pytest
 
-from appliance.battery import Battery
-from appliance.indicators import Signal, Tones, find_indicators, synthesize, tell
+from appliance.board.battery import Battery
+from appliance.front.indicators import Signal, Tones, find_indicators, synthesize, tell
 
 
 def strongest_hertz(samples: bytes) -> float:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from appliance.camera import Camera, CameraError
-from appliance.camera_file import FileCamera
-from appliance.microphone import CameraWithMicrophone, Microphone
+from appliance.cameras.file import FileCamera
+from appliance.cameras.microphone import CameraWithMicrophone, Microphone
 from tests.cameras import Listener, decoded_sound, film, settings
 
 PACED_TONE = "sine=frequency=440:sample_rate=44100:samples_per_frame=441,arealtime"

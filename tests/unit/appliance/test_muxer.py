@@ -15,8 +15,8 @@ import pytest
 from av.video.frame import VideoFrame
 
 from appliance.camera import AudioTrack, CameraError, Packet
-from appliance.encoder import PictureEncoder
-from appliance.muxer import FRAGMENT_US, SMALLEST_PADDING, Muxer, has_parameter_sets
+from appliance.cameras.encoder import PictureEncoder
+from appliance.writing.muxer import FRAGMENT_US, SMALLEST_PADDING, Muxer, has_parameter_sets
 from tests.recording import FRAME_US, VIDEO, decoded, in_order, pictures, sound
 
 HALF_A_FRAME = FRAME_US / 2 / 1_000_000

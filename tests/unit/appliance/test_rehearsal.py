@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from appliance.rehearsal import Rehearsal
-from appliance.touch import Input
+from appliance.front.rehearsal import Rehearsal
+from appliance.front.touch import Input
 from tests.dock import PATIENCE
 
 Pressed = list[tuple[Input, float]]

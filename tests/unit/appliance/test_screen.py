@@ -13,10 +13,10 @@ os.environ["SDL_VIDEODRIVER"] = "dummy"
 import pygame
 
 from appliance.camera import Frame
-from appliance.messages import Message, Tone
-from appliance.overlay import AMBER, REC_RED, WHITE
-from appliance.screen import Screen, open_display
-from appliance.view import DARK, View
+from appliance.front.messages import Message, Tone
+from appliance.front.overlay import AMBER, REC_RED, WHITE
+from appliance.front.screen import Screen, open_display
+from appliance.front.view import DARK, View
 
 SIZE = (800, 480)
 LIVE = View(has_picture=True, date_and_time="24 Nov 2026  15:04:12", storage_minutes=312, battery_percent=82)

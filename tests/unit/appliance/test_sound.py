@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from appliance.camera import Packet
-from appliance.sound import SoundCodec, SoundEncoder
+from appliance.cameras.sound import SoundCodec, SoundEncoder
 from tests.cameras import decoded_sound, tone_frame
 
 START_US = 7_000_000_000

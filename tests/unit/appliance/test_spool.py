@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.disk import Disk, Space
 from appliance.spool import (
     Ending,
     Recovered,
@@ -13,6 +12,7 @@ from appliance.spool import (
     SpoolDamagedError,
     StorageFullError,
 )
+from appliance.writing.disk import Disk, Space
 from evidence.manifest import Manifest
 from tests.recording import Unit
 from tests.unit.appliance.spooling import ENDING, MEGABYTE, check_chain, names, spooled, start

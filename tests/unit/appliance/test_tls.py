@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.docking.tls import CHACHA20, DockContext, TlsFilesError, context_for, has_aes_instructions
 from appliance.settings import UnitFolder
-from appliance.tls import CHACHA20, DockContext, TlsFilesError, context_for, has_aes_instructions
 from evidence.certificates import CertificateError, load_certificate
 from tests.dock import RunningDock, running_dock
 from tests.pki import Identity

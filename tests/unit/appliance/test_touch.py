@@ -8,8 +8,8 @@ os.environ["SDL_VIDEODRIVER"] = "dummy"
 import pygame
 import pytest
 
-from appliance.rehearsal import Rehearsal
-from appliance.touch import Input, TouchPanel
+from appliance.front.rehearsal import Rehearsal
+from appliance.front.touch import Input, TouchPanel
 
 
 def finger(kind: int, finger_id: int = 1, touch_id: int = 7) -> pygame.event.Event:

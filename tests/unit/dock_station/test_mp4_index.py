@@ -11,7 +11,7 @@ import pytest
 from av.container import InputContainer
 
 from appliance.camera import AudioTrack, Packet
-from appliance.muxer import Muxer
+from appliance.writing.muxer import Muxer
 from dock_station.playback import mp4_index
 from dock_station.playback.mp4_boxes import NotPlayableError
 from dock_station.playback.mp4_index import index_of

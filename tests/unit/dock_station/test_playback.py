@@ -13,7 +13,7 @@ import av
 import pytest
 
 from appliance.camera import VideoTrack
-from appliance.muxer import Muxer
+from appliance.writing.muxer import Muxer
 from dock_station.opening.keyslots import Keyslots
 from dock_station.opening.opener import Opener, Unlocked, start_opener
 from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.camera import Camera, CameraError
-from appliance.camera_file import FileCamera
-from appliance.camera_v4l2 import V4l2Camera
-from appliance.film import Film
-from appliance.microphone import CameraWithMicrophone, Microphone
+from appliance.cameras.file import FileCamera
+from appliance.cameras.film import Film
+from appliance.cameras.microphone import CameraWithMicrophone, Microphone
+from appliance.cameras.v4l2 import V4l2Camera
 from appliance.settings import UnitSettings
 from evidence.errors import MirrorcamError
 from evidence.policy import Policy
@@ -92,7 +92,7 @@ def _whatever_is_there(settings: UnitSettings) -> Camera:
 
 def _picamera2(settings: UnitSettings) -> Camera:
     try:
-        from appliance.camera_picamera2 import Picamera2Camera  # noqa: PLC0415 – its library is only on a Raspberry Pi
+        from appliance.cameras.picamera2 import Picamera2Camera  # noqa: PLC0415 – its library is only on a Raspberry Pi
     except ImportError as error:
         raise CameraError(
             "The library picamera2 is not installed: install it from Raspberry Pi OS (python3-picamera2), or name "

@@ -18,10 +18,10 @@ from picamera2.encoders import Encoder, H264Encoder, LibavH264Encoder
 from picamera2.outputs import Output
 
 from appliance.camera import AudioTrack, CameraError, Frame, Kind, Packet, VideoTrack
-from appliance.fitting import ScreenFitter, covering_size
-from appliance.frame_numbers import FrameNumbers, FramesInEncoder, boottime_lead_us
+from appliance.cameras.fitting import ScreenFitter, covering_size
+from appliance.cameras.frame_numbers import FrameNumbers, FramesInEncoder, boottime_lead_us
+from appliance.cameras.source_thread import SourceThread
 from appliance.settings import UnitSettings
-from appliance.source_thread import SourceThread
 
 # Where picamera2's H264Encoder finds the hardware. The board is asked for too: picamera2 takes all that is no Pi 5 for
 # one that has it.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from appliance.battery import Battery
+from appliance.board.battery import Battery
 from appliance.spool import Spool
 
 _LOOK_SECONDS = 2.0

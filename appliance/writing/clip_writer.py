@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
-from appliance.clip_files import GrowingFile
-from appliance.muxer import SMALLEST_PADDING, Muxer
+from appliance.writing.clip_files import GrowingFile
+from appliance.writing.muxer import SMALLEST_PADDING, Muxer
 from evidence.age import CHUNK_SIZE, Recipient, SealingWriter
 
 # Fragments end each 0.27 s at 30 frames a second: the first end after 0.4 s makes a sync about every 0.5 s,

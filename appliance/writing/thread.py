@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from appliance.camera import AudioTrack, CameraError, Kind, Packet, VideoTrack
-from appliance.clip_writer import ClipWriter, Progress
 from appliance.clock import Clock
-from appliance.muxer import has_parameter_sets
 from appliance.ring import overwrite
 from appliance.spool import Ending, Spool, StorageFullError
+from appliance.writing.clip_writer import ClipWriter, Progress
+from appliance.writing.muxer import has_parameter_sets
 from evidence.age import Recipient, parse_recipient
 from evidence.errors import MirrorcamError
 from evidence.manifest import ClockQuality, EndedBy, Manifest

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from appliance.battery import Battery
-from appliance.dock_client import DockAnswerError, DockClient
+from appliance.board.battery import Battery
+from appliance.board.thermometer import Thermometer
+from appliance.docking.client import DockAnswerError, DockClient
 from appliance.installation import Installation
-from appliance.thermometer import Thermometer
 from evidence.age import AgeError, parse_recipient
 from evidence.certificates import Authority, CertificateError, Role
 from evidence.docking import Greeting, Welcome

@@ -5,15 +5,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from appliance.battery import Battery
-from appliance.delivery import Deleted, Greeted, Received, Refused, Sent, Step, Uploaded
-from appliance.dock_client import DockClient, DockRefusedError
+from appliance.board.battery import Battery
+from appliance.board.thermometer import Thermometer
+from appliance.docking.client import DockClient, DockRefusedError
+from appliance.docking.delivery import Deleted, Greeted, Received, Refused, Sent, Step, Uploaded
+from appliance.docking.introduction import Gauge, greet, take_policy, take_revocations
+from appliance.docking.tls import context_for
+from appliance.docking.upload_notes import UploadNotes
 from appliance.installation import Installation
-from appliance.introduction import Gauge, greet, take_policy, take_revocations
 from appliance.spool import SpooledClip
-from appliance.thermometer import Thermometer
-from appliance.tls import context_for
-from appliance.upload_notes import UploadNotes
 from evidence.certificates import Authority
 from evidence.docking import RefusalCode, SealRequest, Welcome
 from evidence.errors import MirrorcamError

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from appliance.touch import Input
+from appliance.front.touch import Input
 
 _TAP_SECONDS = 0.08
 _HOLD = re.compile(r"hold +(\d{1,2}(?:\.\d{1,3})?)")

@@ -5,8 +5,8 @@ import threading
 from av.video.frame import VideoFrame
 
 from appliance.camera import Frame, Packet, VideoTrack
-from appliance.encoder import PictureEncoder
-from appliance.fitting import ClipFitter, ScreenFitter
+from appliance.cameras.encoder import PictureEncoder
+from appliance.cameras.fitting import ClipFitter, ScreenFitter
 from appliance.settings import UnitSettings
 
 

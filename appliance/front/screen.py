@@ -16,8 +16,8 @@ import pygame
 import pygame.surfarray
 
 from appliance.camera import Frame
-from appliance.overlay import Overlay
-from appliance.view import View
+from appliance.front.overlay import Overlay
+from appliance.front.view import View
 
 # What a Frame's 32-bit pixels are made of: red, green, blue, no alpha.
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0)

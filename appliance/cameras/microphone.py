@@ -11,8 +11,8 @@ import av
 from av.container import InputContainer
 
 from appliance.camera import AudioTrack, Camera, CameraError, Frame, Packet, VideoTrack
-from appliance.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
-from appliance.source_thread import SourceThread
+from appliance.cameras.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
+from appliance.cameras.source_thread import SourceThread
 
 
 class Microphone:

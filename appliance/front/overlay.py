@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable
 
 import pygame
 
-from appliance import messages
-from appliance.messages import Message, Tone
-from appliance.view import View
+from appliance.front import messages
+from appliance.front.messages import Message, Tone
+from appliance.front.view import View
 
 Colour = tuple[int, int, int] | tuple[int, int, int, int]
 

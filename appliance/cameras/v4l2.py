@@ -12,10 +12,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from appliance.camera import AudioTrack, CameraError, Frame, Packet, VideoTrack
-from appliance.frame_numbers import UncountedFrameNumbers
-from appliance.picture_line import PictureLine
+from appliance.cameras.frame_numbers import UncountedFrameNumbers
+from appliance.cameras.picture_line import PictureLine
+from appliance.cameras.source_thread import SourceThread
 from appliance.settings import UnitSettings
-from appliance.source_thread import SourceThread
 
 # Pictures that wait to be encoded, as few as smooth out a busy moment: what comes on top of them is lost.
 _WAITING = 6

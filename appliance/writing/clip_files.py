@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.disk import Disk
+from appliance.writing.disk import Disk
 from evidence.identifiers import ClipId
 from evidence.manifest import Manifest
 

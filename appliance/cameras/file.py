@@ -9,11 +9,11 @@ import av
 from av.video.frame import VideoFrame
 
 from appliance.camera import AudioTrack, CameraError, Frame, Packet, VideoTrack
-from appliance.film import Film, Moment
-from appliance.picture_line import PictureLine
+from appliance.cameras.film import Film, Moment
+from appliance.cameras.picture_line import PictureLine
+from appliance.cameras.sound import SoundCodec, SoundEncoder
+from appliance.cameras.source_thread import SourceThread
 from appliance.settings import UnitSettings
-from appliance.sound import SoundCodec, SoundEncoder
-from appliance.source_thread import SourceThread
 
 # A real camera has a few buffers: that much delay loses it no picture.
 _MOST_LATE_US = 200_000

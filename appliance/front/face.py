@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from appliance import messages
 from appliance.camera import Frame
-from appliance.gauges import Gauges
-from appliance.indicators import Indicator, Signal, tell
+from appliance.front import messages
+from appliance.front.gauges import Gauges
+from appliance.front.indicators import Indicator, Signal, tell
+from appliance.front.messages import Message
+from appliance.front.screen import Screen
+from appliance.front.view import Facts, view_of
 from appliance.journal import Journal
-from appliance.messages import Message
 from appliance.recorder import RecorderStatus
-from appliance.screen import Screen
 from appliance.states import Do, State
-from appliance.view import Facts, view_of
 
 _BANNER_SECONDS = 8.0
 _REDRAW_SECONDS = 0.05  # for what changes without a new picture: clocks, a hold, a bar

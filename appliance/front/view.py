@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance import messages
-from appliance.messages import Message
+from appliance.front import messages
+from appliance.front.messages import Message
 from appliance.states import State
 
 _WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from cryptography import x509
 
-from appliance.tls import DockContext
+from appliance.docking.tls import DockContext
 from evidence.certificates import CertificateError
 from evidence.docking import (
     CLIP_ID_METADATA,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from appliance import messages
+from appliance.front import messages
+from appliance.front.messages import Message
 from appliance.journal import Journal
-from appliance.messages import Message
 from appliance.spool import Spool
 from appliance.states import Event, News
 from evidence.errors import MirrorcamError

@@ -1,0 +1,1 @@
+"""What only the board can tell: battery and temperature."""

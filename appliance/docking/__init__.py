@@ -1,0 +1,1 @@
+"""Handing clips over to the dock, and deleting each against its receipt."""

@@ -1,0 +1,1 @@
+"""The side that people see and touch: screen, touch panel, tone and light."""
