@@ -8,10 +8,14 @@ from appliance.recorder import RecorderStatus
 from appliance.writing.clip_files import ClipFiles
 from evidence import manifest as manifests
 from evidence.manifest import Manifest
+from evidence.strict import SchemaError
 
 
 class ClipWatch:
-    """Follows each clip from the touch to its signature; looks are cheap, and are to come often."""
+    """Follows each clip from the touch to its signature; looks are cheap, and are to come often.
+
+    What the storage does not give back is not told, and never stops the unit.
+    """
 
     def __init__(self, folder: Path, journal: Journal, monotonic: Callable[[], float]) -> None:
         self._folder = folder
@@ -55,17 +59,21 @@ class ClipWatch:
 
     def _look_at_ended(self, clip_id: str) -> None:
         files = ClipFiles(self._folder, clip_id)
-        if files.draft.exists() or not files.signature.exists():
+        try:
+            if files.draft.exists() or not files.signature.exists():
+                return
+            closed = manifests.decode(files.manifest.read_bytes())
+        except (OSError, SchemaError):
             return
         self._begun.remove(clip_id)
         self._durable.discard(clip_id)
-        self._journal.recording_ended(manifests.decode(files.manifest.read_bytes()))
+        self._journal.recording_ended(closed)
 
     def _stated(self, clip_id: str) -> Manifest | None:
         files = ClipFiles(self._folder, clip_id)
         for path in (files.manifest, files.draft):
             try:
                 return manifests.decode(path.read_bytes())
-            except FileNotFoundError:
+            except (OSError, SchemaError):
                 continue
         return None

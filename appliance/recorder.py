@@ -37,7 +37,7 @@ class StorageFailedError(EnvironmentalError):
     """The storage does not even say how much room it has."""
 
     def __init__(self) -> None:
-        super().__init__(SENTENCES["storage-failed"])
+        super().__init__("The storage has failed, so nothing can be recorded: change this unit.")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from appliance.camera import Camera, CameraError, Frame
 from appliance.clip_watch import ClipWatch
 from appliance.installation import Installation
 from appliance.journal import Journal
-from appliance.recorder import RecorderStatus, StorageSlowError
+from appliance.recorder import RecorderStatus, StorageFailedError, StorageSlowError
 from appliance.spool import StorageFullError
 from appliance.states import Event, News
 from appliance.works import Works
@@ -136,6 +136,14 @@ class Recording:
             self._works.check()
         except CameraError as error:
             return News(Event.CAMERA_FAILED, str(error))
+        return None
+
+    def check_storage(self) -> News | None:
+        """Say when the storage is gone, which nobody would learn in standby before a touch; cheap enough for a turn."""
+        try:
+            self._installation.spool.free_bytes()
+        except OSError:
+            return News(Event.STORAGE_FAILED, str(StorageFailedError()))
         return None
 
     def _new_works(self) -> Works:

@@ -388,8 +388,8 @@ def _spooled(files: ClipFiles) -> SpooledClip | None:
 def _read_manifest(path: Path) -> Manifest | None:
     try:
         return manifests.decode(path.read_bytes())
-    except (FileNotFoundError, SchemaError):
-        return None
+    except (OSError, SchemaError):
+        return None  # one that cannot be read keeps no other clip from the dock
 
 
 def _newest_heads(seen: tuple[SeenHead, ...], receipt: Receipt) -> tuple[SeenHead, ...]:

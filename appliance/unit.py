@@ -24,7 +24,8 @@ OFFLOAD_RETRY_SECONDS = 15.0
 _DARK_TICK, _PICTURE_TICK, _FIRST_BYTES_TICK = 0.02, 0.008, 0.001
 
 _WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
-_WRITING = {State.RECORDING, State.POST_RECORDING}
+_WRITING = {State.RECORDING, State.POST_RECORDING}  # in these the writer itself meets whatever is wrong with the disk
+_READY_TO_WRITE = {State.STANDBY, State.LIVE}
 _EVENTS = {
     Input.DOWN: Event.TOUCHED,
     Input.UP: Event.RELEASED,
@@ -96,6 +97,8 @@ class Unit:
             self._follow_pending()
         self._pass_time(until=time.monotonic())
         trouble = self._recording.observe()
+        if trouble is None and self._state in _READY_TO_WRITE:
+            trouble = self._recording.check_storage()
         if trouble:
             self._pending.append(trouble)
             self._follow_pending()

@@ -148,7 +148,10 @@ class Delivery:
 
     def start(self) -> None:
         """Begin to hand over what waits; an earlier run that was stopped ends before this one begins."""
-        waiting = len(self._spool.waiting())
+        try:
+            waiting = len(self._spool.waiting())
+        except OSError:
+            waiting = 0  # the run will meet the same, and say so
         self._journal.docked(waiting=waiting)
         self._message = messages.calling_dock(waiting)
         self._is_stopping = threading.Event()

@@ -82,7 +82,7 @@ class Face:
         self._screen.close()
 
     def _look_at_gauges(self, now: float) -> None:
-        if self._gauges.look():
+        if self._gauges.look() and self._gauges.storage_minutes is not None:
             self._journal.storage_low(self._gauges.storage_minutes)
             self._banner_until = now + _BANNER_SECONDS
             tell(self._indicators, Signal.WARNING)
@@ -101,5 +101,9 @@ class Face:
             battery_percent=gauges.battery_percent,
             hold=hold,
             page=pages.get(state),
-            banner=messages.storage_low(gauges.storage_minutes) if now < self._banner_until else None,
+            banner=self._banner(now),
         )
+
+    def _banner(self, now: float) -> Message | None:
+        minutes = self._gauges.storage_minutes
+        return messages.storage_low(minutes) if minutes is not None and now < self._banner_until else None

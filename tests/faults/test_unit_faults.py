@@ -128,6 +128,63 @@ class TestTheCamera:
             assert unit.end() == 0
 
 
+class TestTheStorage:
+    def test_that_vanishes_is_told_in_the_dark_and_a_touch_records_again_once_it_is_back(
+        self, folder: UnitFolder
+    ) -> None:
+        away = folder.path / "away"
+        with running_unit(folder.path, "--headless") as unit:
+            unit.wait_for("standby")
+            folder.data.rename(away)
+            fault = unit.wait_for("fault")
+            assert (fault["kind"], fault["sentence"]) == (
+                "storage_failed",
+                "The storage has failed, so nothing can be recorded: change this unit.",
+            )
+            unit.say("touch")
+            assert unit.wait_for("fault", count=2)["kind"] == "clip_refused"
+            away.rename(folder.data)
+            assert unit.record()["complete"]
+            unit.say("quit")
+            assert unit.end() == 0
+            assert unit.errors == ""
+
+    def test_that_vanishes_while_recording_ends_the_clip_and_the_next_one_is_whole(self, folder: UnitFolder) -> None:
+        away = folder.path / "away"
+        with running_unit(folder.path, "--headless") as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            unit.wait_for("first_durable")
+            folder.data.rename(away)
+            assert unit.wait_for("fault")["kind"] == "storage_failed"
+            away.rename(folder.data)
+            unit.say("touch")
+            unit.wait_for("first_durable", count=2)
+            unit.say("hold 2.2")
+            until(lambda: any(line.get("sequence") == 2 for line in unit.lines))
+            unit.say("quit")
+            assert unit.end() == 0
+        cut, whole = Worn.open(folder).installation.spool.waiting()
+        assert not cut.manifest.complete
+        assert cut.manifest.ended_by in {"storage-failed", "power-lost"}  # as the storage was back, or was not, in time
+        assert whole.manifest.complete
+
+    def test_that_is_gone_on_the_dock_is_told_and_the_unit_lives_on(self, folder: UnitFolder) -> None:
+        away = folder.path / "away"
+        with running_unit(folder.path, "--headless") as unit:
+            unit.wait_for("standby")
+            folder.data.rename(away)
+            unit.wait_for("fault")
+            unit.say("dock")
+            assert unit.wait_for("fault", count=2)["kind"] == "offload_failed"
+            unit.say("undock")
+            assert unit.wait_for("fault", count=3)["kind"] == "storage_failed"
+            away.rename(folder.data)
+            assert unit.record()["complete"]
+            unit.say("quit")
+            assert unit.end() == 0
+
+
 class TestTheDock:
     def test_that_does_not_answer_is_called_again_and_nothing_is_lost(self, folder: UnitFolder) -> None:
         clip = Worn.open(folder).clip()

@@ -1,11 +1,13 @@
 """Storage and battery, looked at every few seconds."""
 
+import errno
 from pathlib import Path
 
 from appliance.board.battery import Battery
 from appliance.board.thermometer import Thermometer
 from appliance.front.gauges import Gauges
 from appliance.writing.disk import Disk, Space
+from tests.faults.disks import FailingDisk
 from tests.recording import Hand, Unit
 
 BITS_PER_SECOND = 8_000_000
@@ -51,6 +53,18 @@ def test_nothing_is_read_again_within_two_seconds(tmp_path: Path) -> None:
     assert look_at.storage_minutes == 40
     hand.seconds += 0.1
     assert look_at.look()
+
+
+def test_a_storage_that_does_not_answer_has_no_minutes_and_is_not_called_low(tmp_path: Path) -> None:
+    disk, hand = FailingDisk(), Hand()
+    look_at = gauges(tmp_path, disk, hand)
+    disk.fail(errno.EIO, "space")
+    assert not look_at.look()
+    assert (look_at.storage_minutes, look_at.storage_is_low) == (None, False)
+    disk.heal()
+    hand.seconds += 2
+    look_at.look()
+    assert look_at.storage_minutes is not None
 
 
 def test_the_battery_is_read_where_there_is_one(tmp_path: Path) -> None:
