@@ -21,21 +21,20 @@ from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
 from appliance.wearer import Wearer
 from evidence import commandline
+from evidence.commandline import group
 from evidence.errors import MirrorcamError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="""Wear a camera: record at a touch, and hand the sealed clips over to the dock.
+app = group("""Wear a camera: record at a touch, and hand the sealed clips over to the dock.
 
 A unit is a folder that `mirrorcam-provision unit enrol` has set up. On a computer it is a window: a click is a touch.
 
     mirrorcam-unit run --folder unit --camera file:film.mp4
     mirrorcam-unit status --folder unit
     mirrorcam-unit dock --folder unit
-""",
-)
+
+Exit codes: 0 all is well; 1 the dock refused a clip, or it could not be done; 2 wrong usage; 3 the policy or the dock
+is not the authority's; 5 a file, the storage, the camera or the network does not do its part.
+""")
 
 FolderOption = Annotated[
     Path, typer.Option("--folder", metavar="DIR", help="The unit's folder, as enrolment has set it up.")

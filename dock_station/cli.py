@@ -18,7 +18,7 @@ from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.clock import ClockWatch, utc_now
 from dock_station.commands.care import alarms_app, clock_app, unit_app
 from dock_station.commands.clips import clips_app, custody_app
-from dock_station.commands.common import FolderOption, group, opened, say
+from dock_station.commands.common import FolderOption, opened, say
 from dock_station.commands.people import keyslot_app, person_app
 from dock_station.dock import Dock
 from dock_station.opening.opener import start_opener
@@ -27,6 +27,7 @@ from dock_station.serving.http import Server
 from dock_station.serving.listeners import listen_at_the_bays, listen_for_people, listening
 from dock_station.settings import DockFolder
 from evidence import commandline
+from evidence.commandline import group
 from evidence.errors import EnvironmentalError, MirrorcamError
 
 app = group("""Keep what the cameras recorded: take clips in, keep them locked, delete each when its time is over.

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from evidence import commandline, unsealing
 from evidence.clip_files import ClipFiles
-from evidence.errors import EnvironmentalError
+from evidence.commandline import examples, group, secret
 from evidence.inspection import Layout
 from evidence.inspection import inspect as inspect_clip
 from evidence.manifest import Manifest
@@ -23,15 +23,7 @@ from evidence.verification import Trust, check_clip
 _STANDARD = Path("-")
 
 
-def _examples(*commands: str) -> str:
-    return "\n".join(("For example:\n", "```text", *commands, "```"))
-
-
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="""Look at a clip, verify it, open it.
+app = group("""Look at a clip, verify it, open it.
 
 A clip is three files of one name: the sealed recording (`.mp4.age`), the manifest (`.json`) that says what it is, and
 the unit's signature over the manifest (`.json.sig`). Name any of them, or the name without its ending.
@@ -42,24 +34,14 @@ the unit's signature over the manifest (`.json.sig`). Name any of them, or the n
 
 Exit codes: 0 all is well; 2 wrong usage; 3 the clip is not what it should be, or its end is missing; 4 the key or the
 passphrase does not fit; 5 a file is missing, or the disk refuses; 1 anything else.
-""",
-)
+""")
 
 ClipArgument = Annotated[
     Path, typer.Argument(metavar="CLIP", help="Any file of the clip, or the name that its files share.")
 ]
 
 
-class NoTerminalError(EnvironmentalError):
-    """A passphrase must be typed, and nobody sits at a keyboard."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "There is no terminal to type the passphrase at: give --passphrase-file FILE, or '-' for standard input."
-        )
-
-
-@app.command(epilog=_examples("mirrorcam-clip inspect 019344a0-1111-7abc-8def-0123456789ab.mp4.age"))
+@app.command(epilog=examples("mirrorcam-clip inspect 019344a0-1111-7abc-8def-0123456789ab.mp4.age"))
 def inspect(clip: ClipArgument) -> None:
     """Say what a clip is, without any key: who recorded it, when, to how many keys it is sealed, how it ended.
 
@@ -74,7 +56,7 @@ def inspect(clip: ClipArgument) -> None:
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "mirrorcam-clip verify CLIP --authority authority.crt --unit-certificate unit.crt",
         "mirrorcam-clip verify CLIP --authority town/authority.crt --previous clip-before.json --receipt receipt.json",
     )
@@ -127,7 +109,7 @@ def verify(
 
 @app.command(
     "open",
-    epilog=_examples(
+    epilog=examples(
         "mirrorcam-clip open CLIP --identity key.txt --output clip.mp4",
         "mirrorcam-clip open CLIP --identity keyslots/a-example.age --output - | ffplay -",
     ),
@@ -177,14 +159,7 @@ def open_clip(
 
 
 def _passphrase(key_file: Path, file: Path | None) -> str:
-    if file is None:
-        if not sys.stdin.isatty():
-            raise NoTerminalError
-        return str(typer.prompt(f"Passphrase of {key_file.name}", hide_input=True, err=True))
-    if file == _STANDARD:
-        return sys.stdin.readline().rstrip("\r\n")
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
-        return lines.readline().rstrip("\r\n")
+    return secret(f"Passphrase of {key_file.name}", "--passphrase-file", file)
 
 
 def _stated(manifest: Manifest | None) -> list[tuple[str, str]]:

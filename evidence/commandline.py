@@ -1,12 +1,68 @@
-"""How all four commands end: one sentence for what went wrong, and an exit code that means something."""
+"""What all four commands share: how help is written, how secrets are typed, and how an error ends a command."""
 
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import BinaryIO, NoReturn
 
+import typer
 from rich.console import Console
 
-from evidence.errors import ExitCode, MirrorcamError
+from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
+
+
+class NoTerminalError(EnvironmentalError):
+    """A secret must be typed, and nobody sits at a keyboard."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"There is no terminal to type at: give {option} FILE, or '-' for standard input.")
+
+
+class NotTextError(EnvironmentalError):
+    """A file that should hold a secret on its first line holds no text."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"The first line of {file} is no UTF-8 text: name the file that the passphrase stands in.")
+
+
+def group(help_text: str) -> typer.Typer:
+    """Return a command, or a group of commands, that shows its help when nothing else is asked of it."""
+    return typer.Typer(
+        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    )
+
+
+def examples(*commands: str) -> str:
+    """Return a command's epilogue: how it is typed."""
+    return "\n".join(("For example:\n", "```text", *commands, "```"))
+
+
+def secret(prompt: str, option: str, file: Path | None, *, twice: bool = False) -> str:
+    """Return what is typed at the keyboard or stands in a file's first line; never an argument, never shown.
+
+    `option` is how the file is named on the command line. Raises NoTerminalError, or as `secret_in` does.
+    """
+    if file is not None:
+        return secret_in(file)
+    if not sys.stdin.isatty():
+        raise NoTerminalError(option)
+    again: bool | str = "The same again" if twice else False
+    return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=again, err=True))
+
+
+def secret_in(file: Path) -> str:
+    """Return the first line of a file ('-': the next line of standard input); raises NotTextError or OSError."""
+    try:
+        if str(file) == "-":
+            return _first_line(sys.stdin.buffer)
+        with file.open("rb") as lines:
+            return _first_line(lines)
+    except UnicodeDecodeError as error:
+        raise NotTextError(file) from error
+
+
+def _first_line(lines: BinaryIO) -> str:
+    return lines.readline().decode("utf-8").rstrip("\r\n")
 
 
 def run(command: Callable[[], object], name: str) -> NoReturn:

@@ -13,6 +13,7 @@ from appliance.settings import UnitFolder
 from dock_station.settings import DockFolder
 from evidence import commandline
 from evidence.certificates import Authority, load_certificate
+from evidence.commandline import examples, group
 from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, create_authority
@@ -26,17 +27,7 @@ from provisioning.units import enrol_unit, enrolled_units, make_unit_key, read_r
 _ONE_OF = f"A shipped policy: {', '.join(PROFILES)}."
 
 
-def _examples(*commands: str) -> str:
-    return "\n".join(("For example:\n", "```text", *commands, "```"))
-
-
-def _group(help_text: str) -> typer.Typer:
-    return typer.Typer(
-        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
-    )
-
-
-app = _group("""Set up a town's cameras: the authority, its docks, its units and their policy.
+app = group("""Set up a town's cameras: the authority, its docks, its units and their policy.
 
 The order is: **authority create**, **dock create**, then **unit enrol** for each unit. Every command can be run
 again: it says what is there, makes what is missing and replaces nothing. Private keys are made in the folder where
@@ -45,11 +36,14 @@ they are used and are never shown.
     mirrorcam-provision authority create town --town Sampleton --profile bocholt --reviewer a-example
     mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example
     mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444
+
+Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy or certificate is not the authority's; 5 a file
+is missing, or the disk refuses.
 """)
-authority_app = _group("The town's root of trust: its certificate, its policy signer, its two keys.")
-dock_app = _group("The computer that takes clips in and keeps them.")
-unit_app = _group("The worn cameras: enrol them, list them, revoke a stolen one.")
-policy_app = _group("What units may do and how long the dock keeps clips.")
+authority_app = group("The town's root of trust: its certificate, its policy signer, its two keys.")
+dock_app = group("The computer that takes clips in and keeps them.")
+unit_app = group("The worn cameras: enrol them, list them, revoke a stolen one.")
+policy_app = group("What units may do and how long the dock keeps clips.")
 app.add_typer(authority_app, name="authority")
 app.add_typer(dock_app, name="dock")
 app.add_typer(unit_app, name="unit")
@@ -71,7 +65,7 @@ IntoOption = Annotated[
 
 @authority_app.command(
     "create",
-    epilog=_examples(
+    epilog=examples(
         "mirrorcam-provision authority create town --town Sampleton --profile bocholt --reviewer a-example"
     ),
 )
@@ -80,8 +74,9 @@ def _authority_create(
     town: Annotated[str, typer.Option(help="The town's name, as certificates will show it.")],
     reviewer: Annotated[str, typer.Option(callback=_name, help="The first person who may open clips (a short id).")],
     profile_name: Annotated[
-        str, typer.Option("--profile", help=f"Its first policy: {', '.join(PROFILES)}.")
-    ] = "bocholt",
+        str | None,
+        typer.Option("--profile", help=f"Its first policy: {', '.join(PROFILES)}; else bocholt."),
+    ] = None,
     reviewer_passphrase_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Read the reviewer's passphrase from it ('-': stdin)."),
@@ -124,7 +119,7 @@ def _authority_create(
 
 @dock_app.command(
     "create",
-    epilog=_examples(
+    epilog=examples(
         "mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example --host 192.0.2.7"
     ),
 )
@@ -166,7 +161,7 @@ def _dock_renew(
 
 @unit_app.command(
     "enrol",
-    epilog=_examples(
+    epilog=examples(
         "mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444",
         "mirrorcam-provision unit enrol for-unit-02 --authority town --request unit.csr --dock-url https://dock.example:8444",
     ),
@@ -237,7 +232,7 @@ def _unit_list(authority: AuthorityOption) -> None:
 
 
 @policy_app.command(
-    "sign", epilog=_examples("mirrorcam-provision policy sign --authority town --profile nrw --into dock")
+    "sign", epilog=examples("mirrorcam-provision policy sign --authority town --profile nrw --into dock")
 )
 def _policy_sign(
     authority: AuthorityOption,

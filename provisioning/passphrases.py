@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.commandline import secret
+from evidence.errors import MirrorcamError
 
 # Our choice: several words. A keyslot on a stolen disk can be tried offline, at a second and 256 MiB a try.
 MIN_LENGTH = 12
@@ -26,13 +27,6 @@ class SamePassphraseError(MirrorcamError):
         super().__init__("The recovery key has the reviewer's passphrase: it needs its own, known to somebody else.")
 
 
-class NoTerminalError(EnvironmentalError):
-    """A passphrase must be typed, and nobody sits at a keyboard."""
-
-    def __init__(self, option: str) -> None:
-        super().__init__(f"There is no terminal to type a passphrase at: give {option} FILE, or '-' for stdin.")
-
-
 @dataclass(frozen=True)
 class PassphraseSource:
     """Where one passphrase comes from: a file, standard input (`-`), or, with no file, the keyboard."""
@@ -43,8 +37,10 @@ class PassphraseSource:
     file: Path | None
 
     def read(self) -> str:
-        """Return the passphrase; raises PassphraseTooShortError, NoTerminalError or OSError."""
-        passphrase = self._typed() if self.file is None else self._first_line(self.file)
+        """Return the passphrase; raises PassphraseTooShortError, or as `evidence.commandline.secret` does."""
+        if self.file is None and sys.stdin.isatty():
+            typer.echo(self.prompt, err=True)
+        passphrase = secret("Passphrase", self.option, self.file, twice=True)
         if len(passphrase) < MIN_LENGTH:
             raise PassphraseTooShortError(self.whose)
         return passphrase
@@ -53,18 +49,6 @@ class PassphraseSource:
     def is_standard_input(self) -> bool:
         """Whether the passphrase is the next line of standard input."""
         return str(self.file) == "-"
-
-    def _typed(self) -> str:
-        if not sys.stdin.isatty():
-            raise NoTerminalError(self.option)
-        typer.echo(self.prompt, err=True)
-        return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt="The same again", err=True))
-
-    def _first_line(self, file: Path) -> str:
-        if self.is_standard_input:
-            return sys.stdin.readline().rstrip("\r\n")
-        with file.open(encoding="utf-8") as lines:
-            return lines.readline().rstrip("\r\n")
 
 
 class TwoPassphrases:

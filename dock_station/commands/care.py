@@ -14,12 +14,11 @@ from dock_station.commands.common import (
     ReasonOption,
     actor,
     console,
-    examples,
-    group,
     moment,
     opened,
     say,
 )
+from evidence.commandline import examples, group
 from evidence.identifiers import LINE_PATTERN
 
 unit_app = group("The worn cameras that come to this dock: who wears which, and gaps in what they recorded.")

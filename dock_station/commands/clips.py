@@ -16,9 +16,7 @@ from dock_station.commands.common import (
     ReasonOption,
     actor,
     console,
-    examples,
     followed,
-    group,
     moment,
     one_line,
     opened,
@@ -27,6 +25,7 @@ from dock_station.commands.common import (
 )
 from dock_station.dock import Dock
 from evidence.certificates import Authority, load_certificate
+from evidence.commandline import examples, group
 from evidence.errors import NotGenuineError
 
 clips_app = group("The clips that this dock keeps, and the records of those it has deleted.")

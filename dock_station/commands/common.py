@@ -38,18 +38,6 @@ ReasonOption = Annotated[
 ]
 
 
-def group(help_text: str) -> typer.Typer:
-    """Return a group of commands that shows its help when nothing else is asked of it."""
-    return typer.Typer(
-        help=help_text, no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
-    )
-
-
-def examples(*commands: str) -> str:
-    """Return a command's epilogue: how it is typed."""
-    return "\n".join(("For example:\n", "```text", *commands, "```"))
-
-
 def actor() -> str:
     """Return who is at the keyboard, for the custody log; the system's word, not the environment's."""
     try:

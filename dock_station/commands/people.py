@@ -1,6 +1,5 @@
 """The commands `mirrorcam-dock person` and `mirrorcam-dock keyslot`: parse, call, print."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +8,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dock_station.catalogue.people import Person
-from dock_station.commands.common import FolderOption, actor, console, group, opened, say
+from dock_station.commands.common import FolderOption, actor, console, opened, say
 from dock_station.opening.keyslots import Keyslots
 from dock_station.people import People
 from dock_station.rights import Right, Role, may
 from dock_station.settings import DockFolder
-from evidence.errors import EnvironmentalError, MirrorcamError
-
-
-class NoTerminalError(EnvironmentalError):
-    """A password must be typed, and nobody sits at a keyboard."""
-
-    def __init__(self, option: str) -> None:
-        super().__init__(f"There is no terminal to type at: give {option} FILE, or '-' for stdin.")
+from evidence.commandline import group, secret
+from evidence.errors import MirrorcamError
 
 
 class NotAReviewerError(MirrorcamError):
@@ -65,7 +58,7 @@ def add_person(
     password_file: PasswordOption = None,
 ) -> None:
     """Let a person sign in. To open clips, the person needs a keyslot besides."""
-    password = _secret(f"The password of {login}, 12 characters or more", "--password-file", password_file, new=True)
+    password = secret(f"The password of {login}, 12 characters or more", "--password-file", password_file, twice=True)
     with opened(folder) as dock:
         People(dock).add(login, role, password, actor(), display_name=name, wearer=wearer)
     say(f"{login} may sign in as {role}.")
@@ -91,7 +84,7 @@ def list_people(folder: FolderOption) -> None:
 @person_app.command("passwd")
 def change_password(login: LoginArgument, folder: FolderOption, password_file: PasswordOption = None) -> None:
     """Give a person a new password; it ends a lock-out, and sessions from before."""
-    password = _secret(f"The new password of {login}", "--password-file", password_file, new=True)
+    password = secret(f"The new password of {login}", "--password-file", password_file, twice=True)
     with opened(folder) as dock:
         People(dock).set_password(login, password, actor())
     say(f"{login} has a new password.")
@@ -126,12 +119,12 @@ def add_keyslot(
         if person is None or not _may_open(person):
             raise NotAReviewerError(login)
         keyslots = Keyslots(dock.folder.keyslots)
-        identity = keyslots.open(by, _secret(f"The passphrase of {by}", "--passphrase-file", passphrase_file))
-        passphrase = _secret(
+        identity = keyslots.open(by, secret(f"The passphrase of {by}", "--passphrase-file", passphrase_file))
+        passphrase = secret(
             f"A passphrase for {login}, 12 characters or more; nobody else looks",
             "--new-passphrase-file",
             new_passphrase_file,
-            new=True,
+            twice=True,
         )
         with dock.catalogue.writing() as connection:
             dock.custody.append(
@@ -159,16 +152,3 @@ def remove_keyslot(login: LoginArgument, folder: FolderOption) -> None:
 
 def _may_open(person: Person) -> bool:
     return person.active and may(person.role, Right.OPEN_CLIPS)
-
-
-def _secret(prompt: str, option: str, file: Path | None, *, new: bool = False) -> str:
-    """Return what is typed at the keyboard or stands in a file's first line; never an argument, never shown."""
-    if file is None:
-        if not sys.stdin.isatty():
-            raise NoTerminalError(option)
-        again: bool | str = "The same again" if new else False
-        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=again, err=True))
-    if str(file) == "-":
-        return sys.stdin.readline().rstrip("\r\n")
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
-        return lines.readline().rstrip("\r\n")

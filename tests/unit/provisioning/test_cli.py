@@ -53,6 +53,27 @@ def test_running_again_says_what_is_there_and_ends_well(place: Path) -> None:
     assert "made" not in again.stdout
 
 
+def test_running_again_after_another_policy_was_signed_ends_well_too(tmp_path: Path) -> None:
+    stdin = f"{REVIEWER_PASSPHRASE}\n{RECOVERY_PASSPHRASE}\n"
+    assert call(*CREATE, *FROM_STDIN, folder=tmp_path, stdin=stdin).returncode == 0
+    assert call("policy", "sign", "--authority", "town", "--profile", "nrw", folder=tmp_path).returncode == 0
+    in_force = (tmp_path / "town/policy.toml").read_bytes()
+    again = call(*CREATE, folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    asked_for_the_first = call(*CREATE, "--profile", "bocholt", folder=tmp_path)
+    assert asked_for_the_first.returncode == 1
+    assert "another policy is in force" in asked_for_the_first.stderr
+    assert (tmp_path / "town/policy.toml").read_bytes() == in_force
+
+
+def test_a_passphrase_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xff\xfe twelve characters and more\n")
+    for file in ("a", "."):
+        refused = call(*CREATE, "--reviewer-passphrase-file", file, folder=tmp_path)
+        assert refused.returncode == 5
+        assert refused.stderr.count("\n") == 1
+
+
 def test_a_difference_is_one_sentence_and_exit_code_1(place: Path) -> None:
     refused = call(*CREATE[:4], "Otherton", *CREATE[5:], folder=place)
     assert refused.returncode == 1
