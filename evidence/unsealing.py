@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evidence.age import (
+    CHUNK_SIZE,
     AgeError,
     Identity,
     ScryptIdentity,
@@ -16,7 +17,7 @@ from evidence.age import (
     parse_identities,
     read_header,
 )
-from evidence.age.errors import KeyTextError, NoIdentityMatchesError, PassphraseMemoryError
+from evidence.age.errors import KeyTextError, NoIdentityMatchesError, PassphraseMemoryError, PayloadError
 from evidence.clip_files import MissingFileError
 from evidence.durable import sync_folder
 from evidence.errors import EnvironmentalError, KeyDoesNotFitError, MirrorcamError, NotGenuineError
@@ -80,7 +81,7 @@ class OutputError(EnvironmentalError):
 
 
 class CutClipError(NotGenuineError):
-    """A clip's end is missing or damaged; all that could be opened of it was written."""
+    """A clip is damaged somewhere, or its end is missing; all that could be opened before that was written."""
 
     def __init__(self, name: str, plain_bytes: int, error: AgeError) -> None:
         super().__init__(f"{name} is not whole: {plain_bytes} bytes of it were opened and kept. {error}")
@@ -114,40 +115,49 @@ def read_identities(path: Path, passphrase: Callable[[], str]) -> Sequence[Ident
 
 
 class OpenClip:
-    """A clip that a key fits: its plain bytes, as far as they can be opened."""
+    """A clip that a key fits: its plain bytes, as far as they can be opened.
+
+    `size` is how many bytes of MP4 that seem to be; `copy_to` makes it fewer where it comes upon a changed chunk.
+    """
 
     def __init__(self, path: Path, sealed: SealedFile) -> None:
+        self.size = sealed.size
+        self._damage = sealed.damage
         self._path = path
         self._sealed = sealed
 
-    @property
-    def size(self) -> int:
-        """Bytes of MP4 that can be opened."""
-        return self._sealed.size
-
     def copy_to(self, sink: Sink, advance: Callable[[int], None]) -> None:
-        """Write the plain bytes, each authenticated before it goes out; `advance` is told how many went.
+        """Write the plain bytes up to the end or a changed chunk; `advance` is told how many went.
 
-        Raises BadFileError at a changed chunk before the end, and whatever the sink raises.
+        Each is authenticated before it goes out. Raises BadFileError where there is none, and whatever the sink raises.
         """
         buffer = memoryview(bytearray(_READ_BYTES))
         done = 0
         while done < self.size:
-            with _explained(self._path):
-                size = self._sealed.read_into(done, buffer)
+            size = self._read(done, buffer)
             sink.write(buffer[:size])
             done += size
             advance(size)
+        self.require_content()
 
     def check_end(self) -> None:
-        """Raise CutClipError unless the clip ends as it was sealed."""
-        if self._sealed.damage:
-            raise CutClipError(self._path.name, self.size, self._sealed.damage)
+        """Raise CutClipError unless all was copied, up to the end as it was sealed."""
+        if self._damage:
+            raise CutClipError(self._path.name, self.size, self._damage)
 
     def require_content(self) -> None:
         """Raise BadFileError where nothing at all can be opened."""
-        if self._sealed.damage and not self.size:
-            raise BadFileError(self._path, self._sealed.damage)
+        if self._damage and not self.size:
+            raise BadFileError(self._path, self._damage)
+
+    def _read(self, offset: int, buffer: memoryview) -> int:
+        """Read what opens; where a chunk does not, the clip ends before it from now on."""
+        with _explained(self._path):
+            while True:
+                try:
+                    return self._sealed.read_into(offset, buffer[: max(0, self.size - offset)])
+                except PayloadError as damage:
+                    self.size, self._damage = damage.chunk * CHUNK_SIZE, damage
 
 
 @contextmanager

@@ -22,17 +22,18 @@ from evidence.age.stream import (
     payload_cipher,
 )
 
-# A power cut can leave chunks at the end that have their length but not their bytes. 64 MiB of them is far
-# more than any writer that syncs can lose; a longer broken end means that something else is wrong.
+# A power cut can leave chunks near the end that have their length but not their bytes, and whole ones behind them.
+# 64 MiB is far more than any writer that syncs can lose; a break further back means that something else is wrong.
 MAX_BROKEN_CHUNKS = 1024
 
 
 class SealedFile:
     """The plaintext of an age file as far as it can be opened, read anywhere without reading the rest.
 
-    - ``size`` bytes can be read: to the end, or when the end is missing, up to the last chunk that opens.
-    - ``damage`` is None when a valid final chunk ends the file; else the error that says what is wrong with its end.
-    - Nothing is returned that does not authenticate. A changed chunk before the end shows when it is read.
+    - ``size`` bytes can be read: to the end, or when the end is missing, up to the first chunk that does not open of
+      the last MAX_BROKEN_CHUNKS. What follows a gap that a power cut has left is not part of it, even where it opens.
+    - ``damage`` is None when a valid final chunk ends the file; else the error that says what comes after ``size``.
+    - Nothing is returned that does not authenticate. A chunk that was changed elsewhere shows when it is read.
     - The file is looked at as long as it was on construction; one that has grown needs a new SealedFile.
     - Any number of threads. The file's own position is neither used nor moved; it is not closed here.
     """
@@ -40,7 +41,7 @@ class SealedFile:
     def __init__(self, file: io.BufferedIOBase, header: Header, file_key: FileKey) -> None:
         """Find the end of a file that begins with a header.
 
-        Raises ChunkCorruptedError when the last MAX_BROKEN_CHUNKS chunks, or more, do not open.
+        Raises ChunkCorruptedError when the end is missing and the first of the last MAX_BROKEN_CHUNKS does not open.
         """
         self._file = file
         self._chunks_start = header.size + PAYLOAD_NONCE_SIZE
@@ -117,29 +118,35 @@ class SealedFile:
         payload_size = os.fstat(self._file.fileno()).st_size - self._chunks_start
         whole, leftover = divmod(payload_size, SEALED_CHUNK_SIZE)
         if not leftover:
-            return self._find_last_whole(whole, PayloadCutError(whole, 0), ends_file=True)
+            ended = whole > 0 and self._ends_with(whole - 1)
+            return (whole * CHUNK_SIZE, None) if ended else self._find_first_broken(whole, PayloadCutError(whole, 0))
         try:
             size = self._opener.open_short(whole, self._load(whole, leftover - TAG_SIZE), self._plain)
         except PayloadError as damage:
-            return self._find_last_whole(whole, damage, ends_file=False)
+            return self._find_first_broken(whole, damage)
         self._final_index = self._plain_index = whole
         return whole * CHUNK_SIZE + size, None
 
-    def _find_last_whole(self, count: int, damage: PayloadError, *, ends_file: bool) -> tuple[int, AgeError | None]:
-        """Find the last chunk of full length that opens, among so many; the damage is what follows them."""
-        for index in reversed(range(max(0, count - MAX_BROKEN_CHUNKS), count)):
-            is_last = ends_file and index == count - 1
+    def _ends_with(self, index: int) -> bool:
+        """Tell whether the last chunk, of full length, was sealed as the final one."""
+        try:
+            self._opener.open(index, self._load(index, CHUNK_SIZE), self._plain, final=True)
+        except ChunkCorruptedError:
+            return False
+        self._final_index = self._plain_index = index
+        return True
+
+    def _find_first_broken(self, count: int, damage: PayloadError) -> tuple[int, AgeError | None]:
+        """Find what opens without a gap of so many chunks of full length; the damage given is what follows them."""
+        start = max(0, count - MAX_BROKEN_CHUNKS)
+        for index in range(start, count):
             try:
-                final = self._opener.open_whole(index, self._load(index, CHUNK_SIZE), self._plain, last=is_last)
+                final = self._opener.open_whole(index, self._load(index, CHUNK_SIZE), self._plain, last=False)
             except ChunkCorruptedError as error:
-                damage = error
-                continue
-            self._plain_index = index
-            size = (index + 1) * CHUNK_SIZE
-            if not final:
-                return size, damage
-            self._final_index = index
-            return size, None if is_last else DataAfterEndError(index)
-        if count > MAX_BROKEN_CHUNKS:
-            raise damage
-        return 0, damage
+                if index == start > 0:
+                    raise
+                return index * CHUNK_SIZE, error
+            if final:
+                self._final_index = index
+                return (index + 1) * CHUNK_SIZE, DataAfterEndError(index)
+        return count * CHUNK_SIZE, damage

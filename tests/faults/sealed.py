@@ -20,7 +20,7 @@ def opened(unit: Unit, clip: SpooledClip) -> bytes:
         except AgeError:
             return b""
         plain = b""
-        with contextlib.suppress(ChunkCorruptedError):  # the medium may have a later chunk and not an earlier one
+        with contextlib.suppress(ChunkCorruptedError):  # the medium may have the clip's end and not an earlier chunk
             while piece := sealed.read_at(len(plain), CHUNK_SIZE):
                 plain += piece
         return plain

@@ -11,6 +11,9 @@ import pytest
 
 from appliance.recorder import Recorder
 from appliance.spool import Spool, SpooledClip
+from dock_station.playback.mp4_index import index_of
+from evidence.age import CHUNK_SIZE, SEALED_CHUNK_SIZE, SealedFile, read_header
+from evidence.age.stream import PAYLOAD_NONCE_SIZE
 from evidence.chain import Link, check_follows, link_of
 from evidence.manifest import Manifest, check_ciphertext
 from tests.faults.disks import LoggingDisk, Medium, Step
@@ -147,6 +150,24 @@ def test_a_power_cut_takes_a_second_at_most_and_nothing_of_other_clips(run: Run,
         medium = Medium().take(run.steps[:count])
         medium.cut(unit.folder / "data", chance=chance if keeps == "some of the rest" else None)
         check_clips(run, unit, check_start(unit), count, moment)
+
+
+def test_a_dock_plays_everything_before_a_hole_and_says_that_the_rest_is_damaged(run: Run, tmp_path: Path) -> None:
+    clip = run.unit.spool().waiting()[0]
+    content = bytearray(clip.sealed_file.read_bytes())
+    middle = len(content) // SEALED_CHUNK_SIZE // 2
+    with clip.sealed_file.open("rb") as file:
+        start = read_header(file).size + PAYLOAD_NONCE_SIZE + middle * SEALED_CHUNK_SIZE
+    content[start : start + SEALED_CHUNK_SIZE] = bytes(SEALED_CHUNK_SIZE)
+    left = tmp_path / "left.mp4.age"
+    left.write_bytes(content[:-100])
+    with left.open("rb") as file:
+        header = read_header(file)
+        sealed = SealedFile(file, header, header.unwrap([run.unit.identity]))
+        index = index_of(sealed)
+        assert len(sealed.read_at(0, index.fragments_end)) == index.fragments_end <= middle * CHUNK_SIZE
+    assert 0 < index.seconds < CLIP_SECONDS + 1
+    assert str(sealed.damage).startswith(f"Chunk {middle} of the sealed data was changed")
 
 
 def test_a_power_cut_after_the_recovery_of_a_killed_process_harms_nothing(run: Run, tmp_path: Path) -> None:

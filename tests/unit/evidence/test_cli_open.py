@@ -177,13 +177,29 @@ def test_a_clip_cut_in_its_first_chunk_leaves_no_file(case: Case, copied: Path, 
     assert not (tmp_path / "cut.mp4").exists()
 
 
-def test_a_chunk_changed_before_the_end_is_never_written(case: Case, copied: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [0, 1000], ids=["whole", "cut"])
+def test_a_chunk_changed_before_the_end_is_named_and_all_before_it_is_kept(
+    cut: int, case: Case, copied: Path, tmp_path: Path
+) -> None:
+    whole, before = tmp_path / "whole.mp4", tmp_path / "before.mp4"
+    assert open_it(copied, case.key, whole)[0] == 0
     with copied.open("r+b") as sealed:
-        sealed.seek(CHUNK_SIZE + 1000)
+        sealed.seek(CHUNK_SIZE + 4000)
+        sealed.write(b"!!!!")
+    os.truncate(copied, copied.stat().st_size - cut)
+    code, sentence = open_it(copied, case.key, before)
+    assert code == 3
+    assert f"{CHUNK_SIZE} bytes of it were opened and kept. Chunk 1 of the sealed data was changed" in sentence
+    assert before.read_bytes() == whole.read_bytes()[:CHUNK_SIZE]
+
+
+def test_a_clip_changed_in_its_first_chunk_leaves_no_file(case: Case, copied: Path, tmp_path: Path) -> None:
+    with copied.open("r+b") as sealed:
+        sealed.seek(20_000)
         sealed.write(b"!!!!")
     code, sentence = open_it(copied, case.key, tmp_path / "clip.mp4")
     assert code == 3
-    assert "Chunk 1 of the sealed data was changed" in sentence
+    assert "Chunk 0 of the sealed data was changed" in sentence
     assert not list(tmp_path.glob("*clip.mp4*"))
 
 

@@ -36,6 +36,11 @@ OpenSealed = Callable[[bytes], SealedFile]
 
 
 @pytest.fixture
+def four_chunks(three_chunks: bytes) -> bytes:
+    return three_chunks[: 2 * CHUNK_SIZE] + three_chunks
+
+
+@pytest.fixture
 def sealed(three_chunks: bytes, seal_pieces: SealPieces) -> bytes:
     return seal_pieces([three_chunks])
 
@@ -195,6 +200,21 @@ def test_a_tail_that_a_power_cut_left_as_zeros_does_not_hide_what_precedes_it(
     assert file.read_at(0, file.size) == three_chunks[: file.size]
     assert isinstance(file.damage, ChunkCorruptedError)
     assert file.damage.chunk == 2
+
+
+@pytest.mark.parametrize("hole", [0, 1])
+@pytest.mark.parametrize("whole_again", [SEALED_CHUNK_SIZE, SEALED_CHUNK_SIZE + 7])
+def test_a_hole_that_a_power_cut_left_before_whole_chunks_ends_what_can_be_read(
+    hole: int, whole_again: int, four_chunks: bytes, seal_pieces: SealPieces, open_sealed: OpenSealed
+) -> None:
+    sealed = seal_pieces([four_chunks])
+    at = start_of_chunks(sealed) + hole * SEALED_CHUNK_SIZE
+    end = at + SEALED_CHUNK_SIZE
+    file = open_sealed(sealed[:at] + bytes(SEALED_CHUNK_SIZE) + sealed[end : end + whole_again])
+    assert file.read_at(0, 1 << 20) == four_chunks[: hole * CHUNK_SIZE]
+    assert file.size == hole * CHUNK_SIZE
+    assert isinstance(file.damage, ChunkCorruptedError)
+    assert file.damage.chunk == hole
 
 
 def test_a_file_of_nothing_but_broken_chunks_is_not_searched_for_ever(
