@@ -67,7 +67,7 @@ class UnitFolder:
 
     @property
     def revocations_file(self) -> Path:
-        """The newest list of revoked certificates that a dock has brought (RFC 5280 §5), PEM; absent before."""
+        """The newest list of revoked certificates (RFC 5280 §5), PEM, of the enrolment or a dock; need not be there."""
         return self.path / "revocations.pem"
 
     @property
@@ -97,7 +97,7 @@ class UnitFolder:
         try:
             return Authority(certificate, x509.load_pem_x509_crl(self.revocations_file.read_bytes()))
         except FileNotFoundError:
-            return Authority(certificate)  # no dock has told of one yet
+            return Authority(certificate)  # nobody has told of one yet
         except (OSError, ValueError) as error:
             raise CertificateFileError(self.revocations_file, str(error)) from error
 

@@ -122,6 +122,7 @@ def enrol_unit(
         _make_settings(setup, folder, enrolment.unit_id, dock_url)
         _make_certificate(setup, folder, authority, enrolment, at)
     setup.file(folder.authority_file, pem(authority.certificate()), "certificate of the authority")
+    setup.replacement(folder.revocations_file, authority.revocations_file.read_bytes(), "list of revoked certificates")
     setup.folder(folder.data)
     setup.steps += publish_policy(authority, folder.policy_file, at).steps
     return setup

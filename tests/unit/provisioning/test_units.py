@@ -47,6 +47,25 @@ def test_an_enrolled_unit_reads_its_own_files(unit: UnitFolder) -> None:
     assert oct(unit.data.stat().st_mode & 0o777) == "0o700"
 
 
+def test_an_enrolled_unit_knows_from_the_first_moment_who_is_revoked(
+    unit: UnitFolder, town: AuthorityFolder, tmp_path: Path
+) -> None:
+    revoke_unit(town, "unit-01", NOW)
+    second = UnitFolder(tmp_path / "second")
+    enrol(second, town, "unit-02")
+    with pytest.raises(CertificateError, match="it was revoked on 2026-11-24"):
+        second.authority().check(load_certificate(unit.certificate_file), Role.UNIT, NOW)
+
+
+def test_enrolling_again_brings_the_newest_list_of_revoked_certificates(
+    unit: UnitFolder, town: AuthorityFolder, tmp_path: Path
+) -> None:
+    enrol(UnitFolder(tmp_path / "second"), town, "unit-02")
+    revoke_unit(town, "unit-02", NOW)
+    assert [step.path for step in enrol(unit, town).steps if step.is_new] == [unit.revocations_file]
+    assert unit.revocations_file.read_bytes() == town.revocations_file.read_bytes()
+
+
 def test_enrolling_again_changes_nothing(unit: UnitFolder, town: AuthorityFolder) -> None:
     assert not any(step.is_new for step in enrol(unit, town).steps)
 
