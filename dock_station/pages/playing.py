@@ -11,7 +11,7 @@ from dock_station.playback.playable import Part, Playable, RangeError, part_of
 from dock_station.rights import Right
 from evidence.errors import KeyDoesNotFitError, MirrorcamError, NotGenuineError
 
-OPEN_ENDED_BODY = 256 << 10  # a quarter of a second at 8 Mbit/s; players ask again on the same connection
+OPEN_ENDED_BODY = 128 << 10  # an eighth of a second at 8 Mbit/s; players ask again on the same connection
 
 
 def blueprint(site: Site) -> Blueprint:

@@ -1,10 +1,11 @@
-"""Playback of a clip of one hour at the dock: opening it, a range of 1 MiB, a jump, and what a player reads first."""
+"""Playback of a clip of one hour at the dock: opening it, a range of 1 MiB, a jump, and what players read first."""
 
 import os
 import random
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
@@ -12,11 +13,14 @@ import av
 
 from appliance.camera import VideoTrack
 from appliance.writing.muxer import Muxer
+from dock_station import journal
 from dock_station.opening.keyslots import Keyslots
 from dock_station.opening.opener import Opener, start_opener
 from dock_station.playback.playable import Playable, Playables
 from evidence.age import HybridIdentity, SealingWriter, read_header
+from tests.bench.chromium import read_by_chromium
 from tests.bench.rows import Row
+from tests.browser.town import town
 from tests.pki import Pki, dock_folder
 from tests.recording import pictures
 
@@ -31,15 +35,22 @@ PASSPHRASE = "the passphrase of the first"
 
 def measure() -> list[Row]:
     """Record, seal and play one hour on the disk that temporary files are on."""
-    with tempfile.TemporaryDirectory() as folder:
-        identity = HybridIdentity.generate()
+    journal.keep_quiet()
+    with tempfile.TemporaryDirectory() as folder, town(Path(folder)) as here:
         clip = Path(folder) / "hour.mp4.age"
-        _record(clip, identity)
-        dock = dock_folder(Path(folder) / "dock", Pki())
+        _record(clip, here.identity)
+        dock = dock_folder(Path(folder) / "dock-of-full-cost", Pki())
         dock.keyslots.mkdir()
-        Keyslots(dock.keyslots).add("a-example", PASSPHRASE, identity)
+        Keyslots(dock.keyslots).add("a-example", PASSPHRASE, here.identity)
         with start_opener(dock) as opener:
-            return _measured(opener, clip)
+            rows = _measured(opener, clip)
+        seen = read_by_chromium(here, clip, timedelta(minutes=MINUTES))
+    return [
+        *rows,
+        Row("Chromium opens it: bytes", seen.begin_bytes / 1e6, "MB", "<= 1 MB", holds=seen.begin_bytes <= 1e6),
+        Row("Chromium opens it: requests", seen.begin_requests, ""),
+        Row("Chromium jumps: bytes", seen.jump_bytes / 1e6, "MB", versus="to the picture, on the dock's page"),
+    ]
 
 
 def _measured(opener: Opener, clip: Path) -> list[Row]:

@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page
 
+from appliance.camera import VideoTrack
 from tests.browser.conftest import Visit
 from tests.browser.town import LOGIN, Film, Town
 from tests.dock import SealedClip, until
 
 # A frame as a small grey picture, the same way in the browser and here.
 WIDTH, HEIGHT = 32, 24
-SEEK = """async (seconds) => {
+PICTURE = """() => {
   const player = document.querySelector("video");
-  const arrived = new Promise((resolve) => player.addEventListener("seeked", resolve, {once: true}));
-  player.currentTime = seconds;
-  await arrived;
   const canvas = Object.assign(document.createElement("canvas"), {width: 32, height: 24});
   const paper = canvas.getContext("2d");
   paper.imageSmoothingQuality = "high";
@@ -28,6 +26,14 @@ SEEK = """async (seconds) => {
   const pixels = Array.from(paper.getImageData(0, 0, 32, 24).data);
   return {currentTime: player.currentTime, readyState: player.readyState, pixels};
 }"""
+SEEK = f"""async (seconds) => {{
+  const player = document.querySelector("video");
+  const arrived = new Promise((resolve) => player.addEventListener("seeked", resolve, {{once: true}}));
+  player.currentTime = seconds;
+  await arrived;
+  return ({PICTURE})();
+}}"""
+HD = VideoTrack(width=1280, height=720, frames_per_second=30)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,30 @@ def test_opening_a_long_clip_reads_less_than_a_megabyte(reviewer: Visit, long_cl
     found = seek(reviewer.page, 431.7)
     assert (found["currentTime"], found["readyState"] >= 2) == (431.7, True)
     assert reviewer.media_bytes() <= 3_000_000
+
+
+def test_a_film_of_full_size_is_hardly_read_before_somebody_presses_play(here: Town, reviewer: Visit) -> None:
+    clip = here.bring(here.film(30, video=HD, bits_per_second=8_000_000))
+    assert len(clip.sealed) > 25_000_000
+    reviewer.open_clip(clip.clip_id)
+    assert duration(reviewer.page) == pytest.approx(30, abs=0.3)
+    reviewer.page.wait_for_load_state("networkidle")
+    assert reviewer.media_bytes() <= 1_000_000
+    reviewer.page.locator("video").click()
+    until(lambda: bool(reviewer.page.evaluate("document.querySelector('video').currentTime > 1")))
+    assert reviewer.complaints == []
+
+
+def test_a_link_to_a_marker_shows_the_picture_there_at_once(
+    here: Town, reviewer: Visit, clip: SealedClip, film: Film
+) -> None:
+    reviewer.open_clip(clip.clip_id)
+    reviewer.go(f"/clips/{clip.clip_id}?at=21")
+    until(lambda: bool(reviewer.page.evaluate("document.querySelector('video').readyState >= 2")))
+    found = reviewer.page.evaluate(f"({PICTURE})()")
+    assert found["currentTime"] == 21
+    assert likeness(found, film.opened(here.identity), 21.01) < 10
+    assert reviewer.page.locator("video[poster]").count() == 0
 
 
 def test_a_clip_whose_end_is_missing_plays_up_to_the_cut(here: Town, reviewer: Visit, film: Film) -> None:
