@@ -10,11 +10,11 @@ from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
 from evidence.durable import sync_folder, write_durably
-from evidence.errors import EnvironmentalError
+from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import UnitId
-from evidence.policy import SignedPolicy, open_signed, read_signed
+from evidence.policy import SignedPolicy, check_not_older, open_signed, read_signed
 from evidence.signature import Signed, Signer
-from evidence.strict import read_json, read_toml, write_json
+from evidence.strict import read_json, read_settings, write_json
 
 
 class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,8 +81,11 @@ class UnitFolder:
         return self.path / "data"
 
     def settings(self) -> UnitSettings:
-        """Read unit.toml; raises NotEnrolledError or SchemaError."""
-        return read_toml(self._read(self.settings_file), UnitSettings, "file unit.toml")
+        """Read unit.toml; raises NotEnrolledError or SettingsError."""
+        try:
+            return read_settings(self.settings_file, UnitSettings)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotEnrolledError(self.settings_file) from error
 
     def signer(self) -> Signer:
         """Return the key that signs manifests; raises SigningKeyError."""
@@ -99,7 +102,7 @@ class UnitFolder:
         except FileNotFoundError:
             return Authority(certificate)  # nobody has told of one yet
         except (OSError, ValueError) as error:
-            raise CertificateFileError(self.revocations_file, str(error)) from error
+            raise CertificateFileError(self.revocations_file, reason_of(error)) from error
 
     def keep_revocations(self, pem: bytes) -> None:
         """Keep a list of revoked certificates that was found good; raises OSError."""
@@ -118,13 +121,15 @@ class UnitFolder:
         return open_signed(document, self.authority(), _valid_from(document.certificate))
 
     def keep_policy(self, document: Signed) -> None:
-        """Put a policy that was found good into force; raises OSError.
+        """Put a policy that was found good into force; raises OlderPolicyError, SchemaError or OSError.
 
         Its three files are replaced one by one, so all three are first kept as one: after a crash at any line the old
         policy is in force, or the new one, never parts of both.
         """
-        if document == self._policy_document():
+        in_force = self._policy_document()
+        if document == in_force:
             return
+        check_not_older(document.content, in_force.content)
         write_durably(self._arriving_policy_file, write_json(document))
         self.settle_policy()
 
@@ -148,12 +153,6 @@ class UnitFolder:
             return read_json(self._arriving_policy_file.read_bytes(), Signed, "file policy.arriving")
         except FileNotFoundError:
             return read_signed(self.policy_file)
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotEnrolledError(path) from error
 
 
 def _valid_from(certificate_pem: bytes) -> datetime:

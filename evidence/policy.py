@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from evidence.certificates import Authority, Role
+from evidence.errors import NotGenuineError
 from evidence.manifest import RecipientText
 from evidence.signature import Signed
 from evidence.strict import SchemaError, read_toml
@@ -19,11 +20,26 @@ MAX_PRE_RECORD_SECONDS = 120
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 
 
+class OlderPolicyError(NotGenuineError):
+    """A policy was signed before the one in force, whoever brings it."""
+
+    def __init__(self, brought: "Policy", in_force: "Policy") -> None:
+        super().__init__(
+            f"The policy {brought.policy_id} (serial {brought.serial}) is older than the one in force here "
+            f"({in_force.policy_id}, serial {in_force.serial}), which stays: have IT bring the dock the newest one."
+        )
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All settings of one policy; `recipients` are the age recipients to whom every clip is sealed."""
+    """All settings of one policy.
+
+    `recipients` are the age recipients to whom every clip is sealed. `serial` grows with each policy that the authority
+    signs: by it an older one is told from a newer one.
+    """
 
     schema: Literal["mirrorcam/policy/1"] = "mirrorcam/policy/1"
     policy_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
+    serial: Annotated[int, msgspec.Meta(ge=1)] = 1
     recipients: Annotated[tuple[RecipientText, ...], msgspec.Meta(min_length=1, max_length=16)]
     pre_record_seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_PRE_RECORD_SECONDS)] = 30
     pre_record_audio: bool = False
@@ -56,6 +72,20 @@ def decode(content: bytes) -> Policy:
     if policy.pre_record_audio and not policy.record_audio:
         raise SchemaError("policy", "pre_record_audio is on while record_audio is off")
     return policy
+
+
+def check_not_older(brought: bytes, in_force: bytes) -> None:
+    """Raise OlderPolicyError where a policy's bytes have a lower serial than those in force, SchemaError as `decode`.
+
+    What is in force and cannot be read keeps no policy from coming.
+    """
+    new = decode(brought)
+    try:
+        old = decode(in_force)
+    except SchemaError:
+        return
+    if new.serial < old.serial:
+        raise OlderPolicyError(new, old)
 
 
 def open_signed(document: Signed, authority: Authority, at: datetime) -> SignedPolicy:

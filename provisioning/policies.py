@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from evidence.errors import EnvironmentalError, MirrorcamError
-from evidence.policy import SignedPolicy, decode, open_signed, read_signed
+from evidence.policy import SignedPolicy, check_not_older, decode, open_signed, read_signed
 from evidence.signature import Signed
 from provisioning.authority import AuthorityFolder
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
@@ -24,11 +24,11 @@ class NoProfileError(MirrorcamError):
         super().__init__(f"There is no profile '{name}': choose one of {', '.join(PROFILES)}, or give your own file.")
 
 
-class RecipientsInFileError(MirrorcamError):
-    """A policy file names its own recipients."""
+class SetByAuthorityError(MirrorcamError):
+    """A policy file states what the authority adds itself."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__(f"The policy {source} names recipients: leave them out, the authority adds its own two keys.")
+    def __init__(self, source: str, setting: str) -> None:
+        super().__init__(f"The policy {source} states its {setting}: leave that out, the authority adds its own.")
 
 
 class NoPolicyError(EnvironmentalError):
@@ -62,7 +62,7 @@ def policy_file(path: Path) -> PolicySource:
 
 def sign_first_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
     """Put the first policy of an authority in force; raises WouldOverwriteError where another one is, else as below."""
-    if folder.policy_file.exists() and folder.policy_file.read_bytes() != _with_recipients(source, folder.recipients()):
+    if folder.policy_file.exists() and folder.policy_file.read_bytes() != _completed(source, folder):
         raise WouldOverwriteError(folder.policy_file, "another policy is in force, which 'policy sign' would replace")
     return sign_policy(folder, source)
 
@@ -71,20 +71,27 @@ def sign_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
     """Put a policy in force at the authority, sealed to its station and recovery keys; an earlier one is replaced.
 
     A crash in between leaves a policy whose signature does not fit, which nobody accepts; the next run finishes.
-    Raises RecipientsInFileError, SchemaError, NoAuthorityError or SigningKeyError.
+    Raises SetByAuthorityError, SchemaError, NoAuthorityError or SigningKeyError.
     """
-    content = _with_recipients(source, folder.recipients())
-    decode(content)
+    folder.recipients()  # without them it is no authority's folder
     setup = SetUp()
     with exclusively(folder.path):
+        content = _completed(source, folder)
+        decode(content)
         _place(setup, folder.policy_file, folder.policy_signer().signed(content))
     return setup
 
 
 def publish_policy(folder: AuthorityFolder, into: Path, at: datetime) -> SetUp:
-    """Copy the policy in force to a dock's or a unit's `policy.toml`; raises NoPolicyError or as `open_signed` does."""
+    """Copy the policy in force to a dock's or a unit's `policy.toml`, unless a newer one is there.
+
+    Raises OlderPolicyError, NoPolicyError or as `open_signed` does.
+    """
     setup = SetUp()
-    _place(setup, into, policy_in_force(folder, at).document)
+    document = policy_in_force(folder, at).document
+    if into.exists():
+        check_not_older(document.content, into.read_bytes())
+    _place(setup, into, document)
     return setup
 
 
@@ -97,16 +104,35 @@ def policy_in_force(folder: AuthorityFolder, at: datetime) -> SignedPolicy:
     return open_signed(document, folder.authority(), at)
 
 
-def _with_recipients(source: PolicySource, recipients: tuple[str, ...]) -> bytes:
+def _completed(source: PolicySource, folder: AuthorityFolder) -> bytes:
+    """Return the policy as it is signed: the one in force where it is just that one, else with the next serial."""
+    recipients = folder.recipients()
+    if not folder.policy_file.exists():
+        return _with_additions(source, recipients, serial=1)
+    in_force = folder.policy_file.read_bytes()
+    serial = decode(in_force).serial
+    same = _with_additions(source, recipients, serial=serial)
+    return same if same == in_force else _with_additions(source, recipients, serial=serial + 1)
+
+
+def _with_additions(source: PolicySource, recipients: tuple[str, ...], *, serial: int) -> bytes:
     # The source stands as it is, comments and sources of its values included: they are what a town signs.
     try:
-        names_recipients = "recipients" in tomllib.loads(source.text)
+        stated = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError:
-        names_recipients = False  # decode() refuses it and says why
-    if names_recipients:
-        raise RecipientsInFileError(source.name)
+        stated = {}  # decode() refuses it and says why
+    for setting in ("recipients", "serial"):
+        if setting in stated:
+            raise SetByAuthorityError(source.name, setting)
     texts = "".join(f"    {json.dumps(recipient)},\n" for recipient in recipients)
-    added = f"\n# The station key and the recovery key of this authority.\nrecipients = [\n{texts}]\n"
+    added = f"""
+# The station key and the recovery key of this authority.
+recipients = [
+{texts}]
+
+# How many policies this authority has signed: nobody takes one with a lower number than the one that he has.
+serial = {serial}
+"""
     return (source.text.rstrip("\n") + "\n" + added).encode()
 
 

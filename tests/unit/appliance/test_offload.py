@@ -11,7 +11,7 @@ import pytest
 
 from dock_station.catalogue import chains
 from dock_station.clock import utc_now
-from evidence.policy import read_signed
+from evidence.policy import OlderPolicyError, read_signed
 from tests.dock import RunningDock, SealedClip, running_dock
 from tests.pki import Pki, policy_toml, write_policy
 from tests.worn import RECIPIENT, Worn, enrol
@@ -143,6 +143,20 @@ class TestPolicy:
         assert folder.policy().document == dock.dock.policy().document
         assert {path.name for path in folder.path.iterdir()} >= {"policy.toml", "policy.toml.sig", "policy.toml.crt"}
         assert not (folder.path / "policy.arriving").exists()
+
+    def test_an_older_one_is_refused_in_a_sentence_and_the_clips_are_handed_over_all_the_same(
+        self, dock: RunningDock, unit: Worn
+    ) -> None:
+        folder = unit.installation.folder
+        newest = policy_toml(recipients=(str(RECIPIENT),)) + "serial = 7\n"
+        write_policy(dock.dock.folder, dock.pki, newest)
+        unit.offload()
+        write_policy(dock.dock.folder, dock.pki, newest.replace("serial = 7", "serial = 6"))
+        unit.clip()
+        with pytest.raises(OlderPolicyError, match=r"serial 6\) is older than .*serial 7\), which stays: have IT"):
+            unit.offload()
+        assert unit.waiting() == []
+        assert folder.policy().policy.serial == 7
 
     def test_after_a_power_cut_at_any_flush_the_old_policy_rules_or_the_new_one(
         self, dock: RunningDock, unit: Worn, monkeypatch: pytest.MonkeyPatch

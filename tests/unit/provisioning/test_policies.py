@@ -1,11 +1,12 @@
 """Policies: the shipped profiles, signing, and what is refused."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from evidence.policy import Policy, decode
+from evidence.policy import OlderPolicyError, Policy, decode
 from evidence.signature import SignatureError
 from evidence.strict import SchemaError
 from provisioning.authority import AuthorityFolder
@@ -15,15 +16,16 @@ from provisioning.policies import (
     NoPolicyError,
     NoProfileError,
     PolicySource,
-    RecipientsInFileError,
+    SetByAuthorityError,
     policy_in_force,
     profile,
+    publish_policy,
     sign_first_policy,
     sign_policy,
 )
 from tests.unit.provisioning.conftest import NOW, openssl
 
-SOURCED = [name for name in Policy.__struct_fields__ if name not in {"schema", "policy_id", "recipients"}]
+SOURCED = [name for name in Policy.__struct_fields__ if name not in {"schema", "policy_id", "recipients", "serial"}]
 
 
 def settings_of(town: AuthorityFolder, name: str) -> Policy:
@@ -118,8 +120,29 @@ def test_a_broken_policy_file_is_refused_with_the_setting_s_name_and_the_old_one
 
 
 def test_a_policy_file_cannot_add_a_reader(town: AuthorityFolder) -> None:
-    with pytest.raises(RecipientsInFileError, match="leave them out"):
+    with pytest.raises(SetByAuthorityError, match="states its recipients: leave that out"):
         sign_policy(town, PolicySource("own.toml", profile("nrw").text + 'recipients = ["age1qqq"]\n'))
+
+
+def test_each_policy_that_is_signed_has_a_higher_serial_than_the_one_before(town: AuthorityFolder) -> None:
+    assert policy_in_force(town, NOW).policy.serial == 1
+    assert [settings_of(town, name).serial for name in ("nrw", "nrw", "bayern", "nrw")] == [2, 2, 3, 4]
+
+
+def test_a_policy_file_cannot_state_its_serial(town: AuthorityFolder) -> None:
+    with pytest.raises(SetByAuthorityError, match="states its serial: leave that out"):
+        sign_policy(town, PolicySource("own.toml", profile("nrw").text + "serial = 99\n"))
+
+
+def test_a_dock_or_unit_that_has_a_newer_policy_keeps_it(town: AuthorityFolder, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    shutil.copytree(town.path, backup)
+    sign_policy(town, profile("nrw"))
+    dock = tmp_path / "policy.toml"
+    publish_policy(town, dock, NOW)
+    with pytest.raises(OlderPolicyError, match=r"bocholt-1 \(serial 1\) is older than .* \(nrw-1, serial 2\)"):
+        publish_policy(AuthorityFolder(backup), dock, NOW)
+    assert decode(dock.read_bytes()).policy_id == "nrw-1"
 
 
 def test_an_authority_without_a_policy_says_so(town: AuthorityFolder) -> None:
