@@ -1,7 +1,7 @@
 """The unit's clock: what time it is, when a dock last vouched for it, and how far off it may be by now."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,11 @@ from evidence.strict import SchemaError, Utc, in_utc, read_json, write_json
 # ordinary computers at room temperature; a worn unit meets frost and sun, so six times that: 8.6 s a day.
 DRIFT = 100e-6
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+# What a sound memory lies well within, so that no sum of its times leaves the years 1 to 9999 that a date can have.
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2970, 1, 1, tzinfo=UTC)
+_LONGEST_SECONDS = 1e10
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_SECONDS)]
 
 
 class _Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,8 +94,9 @@ class Clock:
 
 
 def _read(memory: Path) -> _Sync | None:
-    """Return the last sync; one that cannot be read is as good as none, for the clock then says it knows nothing."""
+    """Return the last sync; one that cannot be true is as good as none, for the clock then says it knows nothing."""
     try:
-        return read_json(memory.read_bytes(), _Sync, "file clock.json")
+        sync = read_json(memory.read_bytes(), _Sync, "file clock.json")
     except (FileNotFoundError, SchemaError):
         return None
+    return sync if all(_EARLIEST <= time < _LATEST for time in (sync.dock_time, sync.system_time)) else None

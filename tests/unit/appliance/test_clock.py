@@ -1,5 +1,6 @@
 """The unit's clock goes by the last dock, says how far off it may be, and no jump of the system's clock moves it."""
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -127,6 +128,29 @@ def test_a_damaged_memory_is_no_memory(system: System, content: bytes) -> None:
     assert clock.quality() == UNKNOWN
     clock.learn(DOCK_TIME, uncertainty_seconds=0)
     assert system.clock().utc() == DOCK_TIME
+
+
+@pytest.mark.parametrize("boot_id", [BOOT_ID, OTHER_BOOT])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dock_time", "9999-12-31T23:59:59.999Z"),
+        ("dock_time", "0001-01-01T00:00:00Z"),
+        ("system_time", "9999-12-31T23:59:59.999Z"),
+        ("system_time", "0001-01-01T00:00:00Z"),
+        ("monotonic_seconds", 1e300),
+        ("uncertainty_seconds", 1e300),
+    ],
+)
+def test_a_memory_of_a_time_that_nobody_lives_in_is_no_memory(
+    name: str, value: str | float, boot_id: str, system: System
+) -> None:
+    system.clock().learn(DOCK_TIME, uncertainty_seconds=0.05)
+    system.memory.write_text(json.dumps({**json.loads(system.memory.read_text()), name: value}))
+    system.hand.seconds += 60
+    clock = system.clock(boot_id)
+    assert clock.utc() == system.now()
+    assert clock.quality() == UNKNOWN
 
 
 def test_a_memory_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
