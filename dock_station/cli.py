@@ -21,7 +21,7 @@ from dock_station.commands.clips import clips_app, custody_app
 from dock_station.commands.common import FolderOption, opened, say
 from dock_station.commands.people import keyslot_app, person_app
 from dock_station.dock import Dock
-from dock_station.opening.opener import start_opener
+from dock_station.opening.keeper import start_opener
 from dock_station.retention.worker import RetentionWorker, Run, run_every
 from dock_station.serving.http import Server
 from dock_station.serving.listeners import listen_at_the_bays, listen_for_people, listening

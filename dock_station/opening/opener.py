@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -48,14 +47,10 @@ class OpenerNotRunningError(EnvironmentalError):
     """Nobody answers at the opener's socket."""
 
     def __init__(self) -> None:
-        super().__init__("The process that opens clips is not running: have IT restart the dock.")
-
-
-class OpenerNotStartedError(EnvironmentalError):
-    """The opener ended before it was ready."""
-
-    def __init__(self) -> None:
-        super().__init__("The process that opens clips did not start: what it said before this line is why.")
+        super().__init__(
+            "The process that opens clips is not running; it is being started again: retry in some seconds, and tell "
+            "IT if it does not come back."
+        )
 
 
 class OpenerAlreadyRunsError(EnvironmentalError):
@@ -180,29 +175,6 @@ class Opener:
         if isinstance(answer, _Failed):
             raise _TOLD.get(answer.error, OpenerMessageError)(*answer.facts)
         return answer
-
-
-@contextmanager
-def start_opener(folder: DockFolder) -> Iterator[Opener]:
-    """Run an opener of this dock as a child process as long as the block runs; it also ends when this process does.
-
-    Raises OpenerNotStartedError; the child says on standard error why.
-    """
-    command = [
-        sys.executable,
-        "-m",
-        "dock_station.opening.opener",
-        "--folder",
-        str(folder.path.absolute()),
-        "--with-parent",
-    ]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        try:
-            if child.stdout is None or child.stdout.readline() != READY:
-                raise OpenerNotStartedError
-            yield Opener(folder.opener_socket)
-        finally:
-            child.terminate()
 
 
 class Service:

@@ -14,8 +14,9 @@ import av
 from appliance.camera import VideoTrack
 from appliance.writing.muxer import Muxer
 from dock_station import journal
+from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import Keyslots
-from dock_station.opening.opener import Opener, start_opener
+from dock_station.opening.opener import Opener
 from dock_station.playback.playable import Playable, Playables
 from evidence.age import HybridIdentity, SealingWriter, read_header
 from tests.bench.chromium import read_by_chromium

@@ -16,8 +16,9 @@ from appliance.camera import VideoTrack
 from appliance.spool import SpooledClip
 from dock_station.catalogue import entries
 from dock_station.clock import utc_now
+from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import Keyslots
-from dock_station.opening.opener import Opener, start_opener
+from dock_station.opening.opener import Opener
 from dock_station.pages import create_app
 from dock_station.people import People
 from dock_station.rights import Role

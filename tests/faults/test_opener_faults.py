@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import KeyslotDamagedError, Keyslots, NoKeyslotError, WrongPassphraseError
-from dock_station.opening.opener import Opener, OpenerNotRunningError, start_opener
+from dock_station.opening.opener import Opener, OpenerNotRunningError
 from dock_station.opening.unlocks import LONGEST_DELAY_SECONDS, MAX_UNLOCKS, LockedError, TooSoonError, Unlocks
 from dock_station.settings import DockFolder
 from evidence.age import FileKey, Header, HybridIdentity, ScryptRecipient, X25519Identity, seal_bytes
@@ -97,11 +99,47 @@ def test_a_killed_opener_is_told_and_the_next_one_starts_over_its_leftover(folde
     assert not folder.opener_socket.exists()
 
 
+def test_one_that_is_killed_is_started_again_and_everything_is_locked(folder: DockFolder) -> None:
+    with capture_logs() as events, start_opener(folder) as opener:
+        for _ in range(2):
+            token = opener.unlock("a-example", PASSPHRASE).token
+            pid = pid_of(opener)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists() and answers(opener))  # type: ignore[misc]
+            with pytest.raises(LockedError):
+                opener.file_key(token, header())
+        last = pid_of(opener)
+    assert events == [{"event": "opener_ended", "status": -signal.SIGKILL, "log_level": "error"}] * 2
+    assert not Path(f"/proc/{last}").exists()
+
+
+def test_one_that_cannot_start_again_is_tried_until_it_can(
+    folder: DockFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = folder.settings_file.read_bytes()
+    with capture_logs() as events, start_opener(folder) as opener:
+        folder.settings_file.unlink()
+        os.kill(pid_of(opener), signal.SIGKILL)
+        wait_until(lambda: len(events) >= 2)
+        assert not answers(opener)
+        folder.settings_file.write_bytes(settings)
+        wait_until(lambda: answers(opener))
+    assert [event["status"] for event in events[:2]] == [-signal.SIGKILL, 5]
+    assert "dock.toml is missing" in capfd.readouterr().err
+
+
+def test_the_block_ends_also_while_the_next_opener_is_being_started(folder: DockFolder) -> None:
+    with capture_logs() as events, start_opener(folder) as opener:
+        os.kill(pid_of(opener), signal.SIGKILL)
+        wait_until(lambda: len(events) == 1)
+    assert not answers(opener)
+
+
 def test_when_whoever_started_it_is_killed_it_ends_too(folder: DockFolder) -> None:
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from dock_station.opening.opener import start_opener\n"
+        "from dock_station.opening.keeper import start_opener\n"
         "from dock_station.settings import DockFolder\n"
         "with start_opener(DockFolder(Path(sys.argv[1]))):\n"
         "    print('ready', flush=True)\n"

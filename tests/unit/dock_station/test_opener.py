@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from dock_station.opening.keeper import OpenerNotStartedError, start_opener
 from dock_station.opening.keyslots import Keyslots, NoKeyslotError, WrongPassphraseError
 from dock_station.opening.opener import (
     MAX_MESSAGE,
     Opener,
     OpenerMessageError,
     OpenerNotRunningError,
-    OpenerNotStartedError,
     Service,
     Unlocked,
-    start_opener,
 )
 from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError, TooSoonError, Unlocks
 from dock_station.settings import DockFolder

@@ -14,8 +14,9 @@ import pytest
 
 from appliance.camera import VideoTrack
 from appliance.writing.muxer import Muxer
+from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import Keyslots
-from dock_station.opening.opener import Opener, Unlocked, start_opener
+from dock_station.opening.opener import Opener, Unlocked
 from dock_station.opening.unlocks import HeaderRefusedError, LockedError, NotForThisStationError
 from dock_station.playback.mp4_boxes import NotPlayableError
 from dock_station.playback.playable import (

@@ -186,7 +186,7 @@ def test_without_an_opener_the_clip_stays_locked_and_the_page_says_who_can_help(
 ) -> None:
     answer = browser.post("/unlock", passphrase="whatever it is", next=f"/clips/{clip.clip_id}")
     assert answer.location == f"/clips/{clip.clip_id}"
-    assert "is not running: have IT restart the dock." in text_of(browser.get(answer.location))
+    assert "is not running; it is being started again" in text_of(browser.get(answer.location))
     assert pages.deeds()[-2] == ("person:supervisor", "unlock-refused", "person:supervisor")
     media = browser.get(f"/clips/{clip.clip_id}/media")
     assert (media.status_code, media.text) == (403, f"{words.LOCKED}\n")
