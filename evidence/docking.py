@@ -49,13 +49,16 @@ class Greeting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Welcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The dock's signed answer: the time, who wears the unit now, and the policy (a Signed document) in force.
 
-    `revocations` is the authority's newest list of revoked certificates that the dock has (RFC 5280 §5, PEM).
+    `time_is_trusted` is False while the dock doubts its own clock: certificates are held against `time` all the
+    same, but no clock is set by it. `revocations` is the authority's newest list of revoked certificates that the dock
+    has (RFC 5280 §5, PEM).
     """
 
     schema: Literal["mirrorcam/welcome/1"] = "mirrorcam/welcome/1"
     dock_id: DockId
     unit_id: UnitId
     time: Utc
+    time_is_trusted: bool
     wearer: Pseudonym | None
     policy: bytes
     policy_signature: bytes

@@ -71,14 +71,18 @@ def read_welcome(document: Signed, authority: Authority, unit_id: str, shown: x5
 
 
 def greet(installation: Installation, gauge: Gauge, dock: DockClient, authority: Authority) -> Welcome:
-    """Greet the dock and set the clock by it; raises as DockClient and `read_welcome` do, or OSError."""
+    """Greet the dock, and set the clock by it unless the dock doubts its own.
+
+    Raises as DockClient and `read_welcome` do, or OSError.
+    """
     clock = installation.clock
     asked = clock.monotonic()
     document = introduce(installation, gauge, dock)
     if dock.certificate is None:
         raise DockAnswerError("it came without a certificate")
     welcome = read_welcome(document, authority, installation.settings.unit_id, dock.certificate)
-    clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
+    if welcome.time_is_trusted:
+        clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
     return welcome
 
 

@@ -48,7 +48,8 @@ class Reception:
     """Where units are greeted.
 
     Contract: a unit is greeted whatever its clips are like. If it has seen another custody log than the dock's, an
-    alarm is raised at the dock and the unit is served all the same: its clips are safer here than on the street.
+    alarm is raised at the dock and the unit is served all the same: its clips are safer here than on the street. While
+    the dock's clock is in doubt the unit is told so, for it must not learn a time that may be wrong.
     """
 
     def __init__(self, dock: Dock) -> None:
@@ -65,6 +66,8 @@ class Reception:
         now = self._dock.clock()
         with self._dock.catalogue.writing() as connection:
             known = units.greeted(connection, greeting, now)
+            self._dock.custody.watch_clock(connection)
+            time_is_trusted = self._dock.custody.clock_is_trusted(connection)
             for seen in greeting.seen_heads:
                 if seen.dock_id == self._dock.settings.dock_id and not custody.knows(connection, seen.head):
                     self._raise_rewritten(connection, unit.name, seen.head, now)
@@ -73,6 +76,7 @@ class Reception:
             dock_id=self._dock.settings.dock_id,
             unit_id=unit.name,
             time=now,
+            time_is_trusted=time_is_trusted,
             wearer=known.wearer,
             policy=policy.document.content,
             policy_signature=policy.document.signature,

@@ -72,6 +72,17 @@ def test_the_clock_is_set_by_the_dock(dock: RunningDock, unit: Worn) -> None:
     assert 0 < quality.estimated_error_seconds < 30
 
 
+def test_a_clock_that_the_dock_doubts_is_not_learned_and_the_clips_are_handed_over_all_the_same(
+    dock: RunningDock, unit: Worn
+) -> None:
+    with dock.dock.catalogue.writing() as connection:
+        dock.dock.custody.distrust_clock(connection, "as this test says")
+    unit.clip()
+    unit.offload()
+    assert unit.waiting() == []
+    assert unit.installation.clock.quality().last_sync is None
+
+
 def test_a_unit_docks_whatever_time_it_believes_it_is(tmp_path: Path) -> None:
     with running_dock(tmp_path, clock=lambda: utc_now() + timedelta(days=1)) as dock:
         unit = Worn.open(enrol(tmp_path / "unit", dock.pki, f"https://localhost:{dock.port}"))

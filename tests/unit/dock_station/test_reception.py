@@ -9,6 +9,7 @@ import pytest
 
 from dock_station.catalogue import units
 from dock_station.clock import utc_now
+from dock_station.decisions import vouch_for_clock
 from evidence.certificates import Role
 from evidence.docking import GREETING_PATH, Greeting, RefusalCode, SeenHead, Welcome
 from evidence.policy import open_signed
@@ -58,6 +59,26 @@ def test_a_unit_is_told_the_time_and_the_policy_signed_by_the_dock(dock: Running
         content=welcome.policy, signature=welcome.policy_signature, certificate=welcome.policy_certificate
     )
     assert open_signed(document, dock.pki.authority(), utc_now()).policy.policy_id == "test"
+
+
+def test_a_unit_is_told_that_the_dock_doubts_its_clock_until_a_person_vouches_for_it(dock: RunningDock) -> None:
+    _, unit = dock.unit()
+    assert welcome_of(dock, greet(unit, greeting())).time_is_trusted
+    with dock.dock.catalogue.writing() as connection:
+        dock.dock.custody.distrust_clock(connection, "as this test says")
+    assert not welcome_of(dock, greet(unit, greeting())).time_is_trusted
+    vouch_for_clock(dock.dock, actor="person:a-example", reason="compared with another clock")
+    assert welcome_of(dock, greet(unit, greeting())).time_is_trusted
+
+
+def test_a_clock_that_jumped_back_while_nobody_looked_is_doubted_before_a_unit_learns_it(tmp_path: Path) -> None:
+    late = [timedelta()]
+    with running_dock(tmp_path, clock=lambda: utc_now() - late[0]) as dock:
+        camera, unit = dock.unit()
+        dock.receipt(unit.bring(camera.clip()))
+        late[0] = timedelta(hours=3)
+        assert not welcome_of(dock, greet(unit, greeting())).time_is_trusted
+        assert any("cannot be believed" in sentence for sentence in dock.alarms())
 
 
 def test_what_a_unit_says_of_itself_is_noted(dock: RunningDock) -> None:
