@@ -1,5 +1,6 @@
 """The recorder: between touch and stop it leads the camera's packets to storage, at all other times into the ring."""
 
+import math
 import threading
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,8 @@ class Recorder:
     - In standby packets go into the ring, sound only where the policy says so. Nothing goes to storage.
     - `begin` hands the ring's packets to the writer, and every later packet after them: none is lost or doubled between
       the two. A clip begins with a key frame; no file is made before there is one.
+    - Nothing captured earlier than the policy's pre-record time before the touch gets into a clip, however long it was
+      on its way; with 0 a clip begins at the touch or after it. Sound from before it only where the policy says so.
     - The camera's thread never waits for the disk. What the disk has not taken waits in memory, up to
       `max_waiting_bytes` beside what the ring gave; beyond that the clip ends as `storage-slow`.
     - `end` returns at once; the writer closes the clip behind its last packet. The next `begin` need not wait for that.
@@ -89,6 +92,8 @@ class Recorder:
         self._spool = spool
         self._records_sound = audio is not None and policy.policy.record_audio
         self._keeps_sound = self._records_sound and policy.policy.pre_record_audio
+        self._pre_record_seconds = policy.policy.pre_record_seconds
+        self._earliest_us = dict.fromkeys(Kind, 0)
         self._clock = clock
         self._max_waiting_bytes = self._allowed_waiting_bytes = max_waiting_bytes
         # The gate guards where packets go. It is held for microseconds, never while the disk is used.
@@ -115,7 +120,9 @@ class Recorder:
                 self._pass_over()
             if self._current is None:
                 self._keep(packet)
-            elif packet.kind is Kind.AUDIO and not self._records_sound:
+            elif packet.time_us < self._earliest_us[packet.kind] or (
+                packet.kind is Kind.AUDIO and not self._records_sound
+            ):
                 overwrite(packet.data)
             elif self._writer.bytes_waiting + len(packet.data) > self._allowed_waiting_bytes:
                 self._overflow(packet)
@@ -144,6 +151,8 @@ class Recorder:
                 self._next = touch
             else:
                 self._current = touch
+                self._set_earliest(touch)
+                self._ring.expire(round(touch.monotonic * 1_000_000))
                 self._allowed_waiting_bytes = self._max_waiting_bytes + self._ring.bytes_held
                 self._writer.begin(replace(touch, earlier=self._ring.drain()))
         return touch.clip_id
@@ -205,6 +214,14 @@ class Recorder:
             overwrite(packet.data)
         else:
             self._ring.push(packet)
+
+    def _set_earliest(self, touch: Touch) -> None:
+        pictures = touch.monotonic - self._pre_record_seconds
+        sound = pictures if self._keeps_sound else touch.monotonic
+        self._earliest_us = {
+            Kind.VIDEO: math.ceil(pictures * 1_000_000),
+            Kind.AUDIO: math.ceil(sound * 1_000_000),
+        }
 
     def _stop(self, ended_by: EndedBy, frames_lost: int = 0) -> None:
         self._writer.end(Stop(ended_by, self._clock.utc(), frames_lost))

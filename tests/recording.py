@@ -148,7 +148,7 @@ class Unit:
             spool=spool,
             video=video,
             audio=audio,
-            policy=self.policy(**settings),
+            policy=self.policy(pre_record_seconds=pre_record_seconds, **settings),
             facts=UnitFacts("unit-1", "test", BOOT_ID),
             clock=self.clock(hand),
             max_waiting_bytes=max_waiting_bytes,

@@ -279,7 +279,7 @@ class WriterThread:
             clock=touch.clock,
             started_monotonic_seconds=touch.monotonic + late,
             boot_id=self._facts.boot_id,
-            pre_record_seconds=max(0.0, before),
+            pre_record_seconds=max(0.0, round(before, 6)),  # a packet's time is in whole microseconds
             frames_written=None,
             frames_lost=None,
             has_audio=self._audio is not None,

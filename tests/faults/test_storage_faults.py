@@ -25,7 +25,8 @@ FLOOR = 1 << 20
 
 def record(recorder: Recorder, seconds: float = 2, bits_per_second: int = 800_000) -> str:
     clip_id = recorder.begin(wearer="w")
-    for packet in pictures(seconds, start_us=round(time.monotonic() * 1_000_000), bits_per_second=bits_per_second):
+    after_the_touch = max(time.monotonic(), 2 * Hand().seconds)  # by the system's clock, and by a hand
+    for packet in pictures(seconds, start_us=round(after_the_touch * 1_000_000), bits_per_second=bits_per_second):
         recorder.push(packet)
     recorder.end("wearer")
     assert recorder.wait_closed(PATIENCE)

@@ -120,6 +120,48 @@ def test_a_clip_has_the_pre_record_time_in_it_and_every_picture_after_it(stage: 
     assert manifest.started_monotonic_seconds == pytest.approx(touched + late)
 
 
+@pytest.mark.parametrize(("pre_record_seconds", "begins_at"), [(0, 60), (1, 30)])
+def test_a_picture_in_flight_at_the_touch_is_in_the_clip_only_where_the_policy_allows_it(
+    stage: Stage, pre_record_seconds: int, begins_at: int
+) -> None:
+    recorder = stage.recorder(pre_record_seconds=pre_record_seconds)
+    packets = stage.pictures(4)
+    stage.hand.seconds = packets[30].time_us / SECOND + 0.000_042
+    recorder.begin(wearer="w")
+    stage.push(recorder, packets[30:])  # the key frame at 30 was captured 42 µs before the touch
+    recorder.end("wearer")
+    manifest, mp4 = stage.clip(recorder)
+    assert len(decoded(mp4)) == len(packets) - begins_at
+    assert manifest.pre_record_seconds == (0 if pre_record_seconds == 0 else 0.000_042)
+    assert manifest.frames_lost == 0
+    assert not any(any(packet.data) for packet in packets[30:])
+
+
+def test_a_key_frame_captured_at_the_very_touch_begins_a_clip_without_pre_record(stage: Stage) -> None:
+    recorder = stage.recorder(pre_record_seconds=0)
+    packets = stage.pictures(2)
+    stage.hand.seconds = packets[30].time_us / SECOND
+    recorder.begin(wearer="w")
+    stage.push(recorder, packets[30:])
+    recorder.end("wearer")
+    manifest, mp4 = stage.clip(recorder)
+    assert (len(decoded(mp4)), manifest.pre_record_seconds) == (30, 0)
+
+
+def test_pictures_that_come_late_make_no_clip_longer_than_the_policys_pre_record(stage: Stage) -> None:
+    recorder = stage.recorder(pre_record_seconds=2)
+    packets = stage.pictures(4)
+    stage.push(recorder, packets[:60])
+    stage.hand.seconds += 0.5  # the pictures of this half second are on their way
+    recorder.begin(wearer="w")
+    for packet in packets[60:]:
+        recorder.push(packet)
+    recorder.end("wearer")
+    manifest, mp4 = stage.clip(recorder)
+    assert 1 < manifest.pre_record_seconds <= 2
+    assert len(decoded(mp4)) == 90
+
+
 def test_every_packet_that_was_handed_over_is_overwritten_when_it_is_written(stage: Stage) -> None:
     recorder = stage.recorder()
     packets = stage.pictures(4)
@@ -282,6 +324,18 @@ def test_sound_is_kept_only_where_the_policy_says_so(
     times = decoded(mp4, "audio")
     assert times[0] == pytest.approx(first, abs=0.05)
     assert times[-1] == pytest.approx(last, abs=0.1)
+
+
+def test_sound_in_flight_at_the_touch_is_not_in_a_clip_whose_policy_keeps_none_from_before(stage: Stage) -> None:
+    track, noise = sound(2, start_us=stage.start_us)
+    recorder = stage.recorder(audio=track, record_audio=True)
+    stage.push(recorder, stage.pictures(1))
+    recorder.begin(wearer="w")
+    for packet in noise:  # all of its first second was captured before the touch
+        recorder.push(packet)
+    recorder.end("wearer")
+    _, mp4 = stage.clip(recorder)
+    assert decoded(mp4, "audio")[0] == pytest.approx(1, abs=0.05)
 
 
 def test_the_shipped_default_records_no_sound_from_before_the_touch(stage: Stage) -> None:
