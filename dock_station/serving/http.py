@@ -20,13 +20,18 @@ log = structlog.get_logger()
 
 HANDSHAKE_SECONDS = 5
 HEADER_SECONDS = 10  # for all headers of one request together
+FORM_SECONDS = 30  # for the whole body of a request where bodies are short: 64 KiB take a second on any line
 SILENCE_SECONDS = 15  # how long a client may send or take nothing in the middle of a request
 LINGER_SECONDS = 5  # how long we listen on after a refusal, for a reset would take the answer away from the client
 MAX_HEADER_BYTES = 64 << 10
 MAX_IGNORED_BODY = 64 << 10  # an unread body is read to its end only up to this, then the connection closes
 HEADER_BUFFER = 16 << 10  # one TLS record, RFC 8446 §5.1
+# Of one listener at a time. Both of them, and all files that a dock opens, must fit into the 1024 descriptors that a
+# process has by default: without one left nothing can be accepted, read or stored any more.
+MAX_CONNECTIONS = 384
 
 HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+HEADER_VALUE = re.compile(rb"[^\x00\r\n]*\r\n")  # RFC 9110 §5.5: these three are dangerous wherever they stand
 
 CERTIFICATE = "mirrorcam.certificate"  # in the WSGI environ: the client's x509.Certificate
 BODY = "mirrorcam.body"  # in the WSGI environ: a dock_station.bays.uploads.Body
@@ -86,7 +91,7 @@ class Reader:
             left = self.deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
-            self._socket.settimeout(left)
+            self._socket.settimeout(min(left, SILENCE_SECONDS))
         piece = self._socket.recv(min(size, HEADER_BUFFER))
         self.bytes_read += len(piece)
         return piece
@@ -159,8 +164,9 @@ class TlsAdapter(Adapter):
 class StrictHeaderReader(HeaderReader):
     """Reads headers as RFC 9112 §5 wants them, and refuses what two readers could understand in two ways.
 
-    Folded lines, spaces before a colon, and a length that is no number or there twice are errors. Headers with an
-    underscore are left out: in a WSGI environ they look like those with a hyphen.
+    Folded lines, spaces before a colon, a carriage return inside a line, a length that is no number or there twice, and
+    a body with two lengths are errors. Headers with an underscore are left out: in a WSGI environ they look like those
+    with a hyphen.
     """
 
     def __call__(self, rfile: Any, hdict: dict[bytes, bytes] | None = None) -> dict[bytes, bytes]:
@@ -168,13 +174,15 @@ class StrictHeaderReader(HeaderReader):
         headers: dict[bytes, bytes] = {} if hdict is None else hdict
         while (line := rfile.readline()) != b"\r\n":
             name, _, value = line.partition(b":")
-            if not HEADER_NAME.fullmatch(name) or not value.endswith(b"\r\n"):
+            if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
                 raise ValueError("A header is not one.")
             if b"_" not in name:
                 name, value = name.title(), value.strip()
                 headers[name] = b", ".join((headers[name], value)) if name in headers else value
         if not headers.get(b"Content-Length", b"0").isdigit():
             raise ValueError("Content-Length is not a number.")
+        if b"Content-Length" in headers and b"Transfer-Encoding" in headers:
+            raise ValueError("There are two lengths.")
         return headers
 
 
@@ -189,7 +197,8 @@ class Request(HTTPRequest):
         try:
             super().parse_request()
         finally:
-            self.conn.rfile.deadline = None
+            bodies_are_short = self.server.max_request_body_size > 0
+            self.conn.rfile.deadline = time.monotonic() + FORM_SECONDS if bodies_are_short else None
             self.conn.socket.settimeout(SILENCE_SECONDS)
 
     def send_headers(self) -> None:
@@ -197,6 +206,7 @@ class Request(HTTPRequest):
         if self.chunked_read or getattr(self.rfile, "remaining", 0) > MAX_IGNORED_BODY:
             self.close_connection = True
             self.conn.lingers = True
+        self.conn.socket.settimeout(SILENCE_SECONDS)  # the time of the body is no limit for the answer
         super().send_headers()
 
 
@@ -221,9 +231,12 @@ class Connection(HTTPConnection):
 
     def close(self) -> None:
         """Close, after the client has had the time to read our last word."""
-        if self.lingers:
-            self._drain()
-        super().close()
+        try:
+            if self.lingers:
+                self._drain()
+            super().close()
+        finally:
+            self.server.open_connections.discard(self)
 
     def _handshake(self) -> bool:
         try:
@@ -267,7 +280,10 @@ class Gateway(wsgi.Gateway_10):
 
 
 class Server(wsgi.Server):
-    """A cheroot server of which a client that connects and says nothing takes no worker."""
+    """A cheroot server of which a client that connects and says nothing takes no worker.
+
+    It never has more than MAX_CONNECTIONS open; `max_body` 0 is for uploads, of any size and as long as they take.
+    """
 
     ConnectionClass = Connection
     keep_alive_conn_limit = 256
@@ -281,13 +297,17 @@ class Server(wsgi.Server):
         self.gateway = Gateway
         self.ssl_adapter = TlsAdapter(contexts)
         self.max_request_body_size = max_body
+        self.open_connections: set[Connection] = set()
 
     def process_conn(self, conn: Connection) -> None:
         """Give a connection that has something to say to a worker; a new one has yet to say something."""
         if conn.accepted:
             super().process_conn(conn)
+        elif len(self.open_connections) >= MAX_CONNECTIONS:
+            conn.close()
         else:
             conn.accepted = True
+            self.open_connections.add(conn)
             self.put_conn(conn)
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:  # noqa: FBT001

@@ -2,18 +2,20 @@
 
 import contextlib
 import re
+import select
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from dock_station.dock import Dock
 from dock_station.serving import http
-from dock_station.serving.listeners import BAYS_THREADS, listen_at_the_bays
+from dock_station.serving.listeners import BAYS_THREADS, listen_at_the_bays, listen_for_people, listening
 from dock_station.serving.tls import TlsFilesError
 from evidence.docking import UPLOADS_PATH, RefusalCode
 from tests.dock import PATIENCE, RunningDock, Visitor, patch_head, running, running_dock, set_up, until
@@ -70,6 +72,10 @@ def head(extra: str = "") -> bytes:
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\rX-Other: y\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\x00\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"\x16\x03\x01\x00\xff" * 20 + b"\r\n\r\n", 400),
     ],
@@ -245,3 +251,58 @@ def test_the_listener_ends_while_a_client_is_in_the_middle_and_what_came_is_kept
             unit.append(location, offset, clip.sealed[offset:])
             second.receipt(unit.seal(clip))
             assert second.is_stored(clip)
+
+
+def test_more_connections_than_a_listener_keeps_are_refused_at_once_and_it_goes_on(
+    dock: RunningDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_CONNECTIONS", 8)
+    silent = [socket.create_connection(("localhost", dock.port), timeout=PATIENCE) for _ in range(9)]
+    try:
+        assert silent[-1].recv(1) == b""
+        assert select.select(silent[:-1], [], [], 0)[0] == []
+    finally:
+        for line in silent:
+            line.close()
+    camera, unit = dock.unit("unit-2")
+    until(lambda: has_room(unit))
+    dock.receipt(unit.bring(camera.clip()))
+
+
+def has_room(unit: Visitor) -> bool:
+    try:
+        return unit.head(f"{UPLOADS_PATH}/x").status == 404
+    except OSError:
+        return False
+
+
+def test_a_form_that_trickles_in_byte_by_byte_keeps_no_worker(
+    dock: RunningDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FORM_SECONDS", 0.5)
+
+    def reading(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        environ["wsgi.input"].read(1000)
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    with listening("pages", listen_for_people(dock.dock, reading)) as pages:
+        visitor = Visitor(pages.port, dock.context(None))
+        ended = threading.Event()
+        with visitor.raw() as line:
+
+            def trickle() -> None:
+                while not ended.wait(0.05):
+                    try:
+                        line.sendall(b"a")
+                    except OSError:
+                        return
+
+            line.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+            thread = threading.Thread(target=trickle)
+            thread.start()
+            try:
+                assert status_of(line.recv(65_536)) == 408
+            finally:
+                ended.set()
+                thread.join()
