@@ -21,7 +21,7 @@ from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
 from appliance.wearer import Wearer
 from evidence import commandline
-from evidence.commandline import group
+from evidence.commandline import group, pseudonym
 from evidence.errors import MirrorcamError
 
 app = group("""Wear a camera: record at a touch, and hand the sealed clips over to the dock.
@@ -58,7 +58,11 @@ def run(
     headless: Annotated[bool, typer.Option("--headless", help="Show no window.")] = False,
     wearer: Annotated[
         str | None,
-        typer.Option(metavar="PSEUDONYM", help="Who wears it, instead of what the dock said. Never a real name."),
+        typer.Option(
+            metavar="PSEUDONYM",
+            callback=pseudonym,
+            help="Who wears it, instead of what the dock said. Never a real name.",
+        ),
     ] = None,
     touches_from_stdin: Annotated[
         bool,
@@ -125,7 +129,8 @@ def _hand_over(installation: Installation) -> Course:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Calling the dock", total=None)
 
         def take(step: Step) -> None:

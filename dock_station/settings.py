@@ -9,11 +9,11 @@ import msgspec
 from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
-from evidence.errors import EnvironmentalError
+from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import DockId
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from evidence.signature import Signer
-from evidence.strict import read_toml
+from evidence.strict import read_settings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -108,8 +108,11 @@ class DockFolder:
         return self.path / "run" / "opener.sock"
 
     def settings(self) -> DockSettings:
-        """Read dock.toml; raises NotSetUpError or SchemaError."""
-        return read_toml(self._read(self.settings_file), DockSettings, "file dock.toml")
+        """Read dock.toml; raises NotSetUpError or SettingsError."""
+        try:
+            return read_settings(self.settings_file, DockSettings)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotSetUpError(self.settings_file) from error
 
     def catalogue_url(self, settings: DockSettings) -> str:
         """Return the SQLAlchemy URL of the catalogue."""
@@ -124,7 +127,7 @@ class DockFolder:
         try:
             revocations = x509.load_pem_x509_crl(self.revocations_file.read_bytes())
         except (OSError, ValueError) as error:
-            raise CertificateFileError(self.revocations_file, str(error)) from error
+            raise CertificateFileError(self.revocations_file, reason_of(error)) from error
         return Authority(load_certificate(self.authority_file), revocations)
 
     def policy(self, at: datetime) -> SignedPolicy:
@@ -134,9 +137,3 @@ class DockFolder:
         except FileNotFoundError as error:
             raise NotSetUpError(Path(error.filename)) from error
         return open_signed(document, self.authority(), at)
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotSetUpError(path) from error

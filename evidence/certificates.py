@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.x509.oid import NameOID
 
-from evidence.errors import EnvironmentalError, NotGenuineError
+from evidence.errors import EnvironmentalError, NotGenuineError, reason_of
 
 
 class Role(StrEnum):
@@ -48,7 +48,7 @@ class CertificateFileError(EnvironmentalError):
     """A certificate file of the set-up cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The certificate file {path.name} cannot be read ({reason}); provision this device again.")
+        super().__init__(f"The certificate file {path} cannot be read ({reason}); provision this device again.")
         self.path = path
 
 
@@ -57,7 +57,7 @@ def load_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise CertificateFileError(path, str(error)) from error
+        raise CertificateFileError(path, reason_of(error)) from error
 
 
 def holder_of(certificate: x509.Certificate) -> Holder:

@@ -1,5 +1,7 @@
 """What all four commands share: how help is written, how secrets are typed, and how an error ends a command."""
 
+import errno
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,20 @@ import typer
 from rich.console import Console
 
 from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
+from evidence.identifiers import LINE_PATTERN
+
+# What to do where the system says no more than what is wrong.
+_ADVICE = {
+    errno.ENOENT: "name one that is there",
+    errno.EEXIST: "name another place, or move it away",
+    errno.ENOTDIR: "name a folder",
+    errno.EISDIR: "name a file",
+    errno.EACCES: "run this as the user to whom it belongs",
+    errno.EPERM: "run this as the user to whom it belongs",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOSPC: "make room, and try again",
+    errno.EDQUOT: "make room, and try again",
+}
 
 
 class NoTerminalError(EnvironmentalError):
@@ -22,7 +38,7 @@ class NotTextError(EnvironmentalError):
     """A file that should hold a secret on its first line holds no text."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(f"The first line of {file} is no UTF-8 text: name the file that the passphrase stands in.")
+        super().__init__(f"The first line of {file} is no UTF-8 text: name the file that the secret stands in.")
 
 
 def group(help_text: str) -> typer.Typer:
@@ -35,6 +51,13 @@ def group(help_text: str) -> typer.Typer:
 def examples(*commands: str) -> str:
     """Return a command's epilogue: how it is typed."""
     return "\n".join(("For example:\n", "```text", *commands, "```"))
+
+
+def pseudonym(text: str | None) -> str | None:
+    """Refuse what no manifest takes as its wearer (for typer's callbacks)."""
+    if text is not None and (not 1 <= len(text) <= 64 or not re.match(LINE_PATTERN, text)):
+        raise typer.BadParameter("a pseudonym is one line of 1 to 64 characters, as in 'wearer-7'")
+    return text
 
 
 def secret(prompt: str, option: str, file: Path | None, *, twice: bool = False) -> str:
@@ -76,7 +99,8 @@ def run(command: Callable[[], object], name: str) -> NoReturn:
         _complain(name, "Interrupted; what was finished is kept.")
         sys.exit(ExitCode.FAILED)
     except OSError as error:
-        _complain(name, f"The system refused: {error.strerror or error}{_place(error)}.")
+        advice = _ADVICE.get(error.errno or 0, "see to it, and try again")
+        _complain(name, f"The system refused: {error.strerror or error}{_place(error)}; {advice}.")
         sys.exit(ExitCode.ENVIRONMENT)
     sys.exit(0)
 

@@ -35,3 +35,10 @@ class EnvironmentalError(MirrorcamError):
     """Hardware, disk, network or a file of the set-up is missing or refuses to work."""
 
     exit_code = ExitCode.ENVIRONMENT
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a few words why a file could not be used, without the place and the web address in a library's text."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition(". See http")[0]

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from evidence.certificates import Authority, CertificateError, Holder, Role
-from evidence.errors import EnvironmentalError, NotGenuineError
+from evidence.errors import EnvironmentalError, NotGenuineError, reason_of
 
 SIGNATURE_BYTES = 64  # RFC 8032 §5.1.6
 
@@ -27,7 +27,7 @@ class SigningKeyError(EnvironmentalError):
     """A signing key of the set-up cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The signing key {path.name} cannot be read ({reason}); provision this device again.")
+        super().__init__(f"The signing key {path} cannot be read ({reason}); provision this device again.")
         self.path = path
 
 
@@ -63,7 +63,7 @@ class Signer:
             key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
             certificate = certificate_file.read_bytes()
         except (OSError, ValueError, TypeError) as error:
-            raise SigningKeyError(key_file, str(error)) from error
+            raise SigningKeyError(key_file, reason_of(error)) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise SigningKeyError(key_file, "it is not an Ed25519 key")
         return cls(key, certificate)

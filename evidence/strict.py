@@ -4,11 +4,12 @@ import json
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from evidence.errors import NotGenuineError
+from evidence.errors import EnvironmentalError, NotGenuineError
 
 Model = TypeVar("Model")
 Utc = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -22,6 +23,15 @@ class SchemaError(NotGenuineError):
     def __init__(self, document: str, reason: str) -> None:
         super().__init__(f"This {document} is refused: {reason}; ask its sender for a correct one.")
         self.document = document
+        self.reason = reason
+
+
+class SettingsError(EnvironmentalError):
+    """A device's own settings file does not fit its schema."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be used: {reason}; correct it there.")
+        self.path = path
         self.reason = reason
 
 
@@ -52,6 +62,14 @@ def read_toml(content: bytes, model: type[Model], document: str) -> Model:
         raise SchemaError(document, f"it is not TOML ({error})") from error
     _check_utc(value, document)
     return value
+
+
+def read_settings(path: Path, model: type[Model]) -> Model:
+    """Read a device's own TOML settings, which nobody signs; raises SettingsError or OSError."""
+    try:
+        return read_toml(path.read_bytes(), model, path.name)
+    except SchemaError as error:
+        raise SettingsError(path, error.reason) from error
 
 
 def write_json(value: msgspec.Struct) -> bytes:

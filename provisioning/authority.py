@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, Holder, Role, load_certificate
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.errors import EnvironmentalError, MirrorcamError, reason_of
 from evidence.signature import Signer
 from provisioning.issuing import Issuer, issue_authority, pem, town_of
 from provisioning.keys import load_authority_key, load_key, make_authority_key, make_signing_key
@@ -29,7 +29,9 @@ class TownNameError(MirrorcamError):
     """A town's name does not fit into a certificate."""
 
     def __init__(self, town: str) -> None:
-        super().__init__(f"The town's name '{town}' must have 1 to {MAX_TOWN_LENGTH} characters: shorten it.")
+        super().__init__(
+            f"'{town}' cannot stand as the town: a name must have 1 to {MAX_TOWN_LENGTH} characters, on one line."
+        )
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class AuthorityFolder:
         except FileNotFoundError as error:
             raise NoAuthorityError(self.revocations_file) from error
         except ValueError as error:
-            raise CertificateFileError(self.revocations_file, str(error)) from error
+            raise CertificateFileError(self.revocations_file, reason_of(error)) from error
 
     def authority(self) -> Authority:
         """Return the authority as everybody else sees it, with its newest list of revoked."""
@@ -146,7 +148,7 @@ def create_authority(
     The station identity is sealed under the reviewer's passphrase before it touches the disk: IT, which runs this,
     never holds a key that opens a clip. Raises TownNameError, WouldOverwriteError, OtherReviewerError, OSError.
     """
-    if not 1 <= len(town) <= MAX_TOWN_LENGTH:
+    if not 1 <= len(town) <= MAX_TOWN_LENGTH or not town.isprintable():
         raise TownNameError(town)
     setup = SetUp()
     setup.folder(folder.path)

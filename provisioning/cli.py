@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -16,7 +17,7 @@ from evidence.certificates import Authority, load_certificate
 from evidence.commandline import examples, group
 from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
-from provisioning.authority import AuthorityFolder, create_authority
+from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
 from provisioning.passphrases import PassphraseSource, TwoPassphrases
 from provisioning.placing import SetUp
@@ -54,6 +55,24 @@ def _name(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(NAME_PATTERN, text):
         raise typer.BadParameter("use lower case letters, digits and inner hyphens, 32 at most, as in 'unit-01'")
     return text
+
+
+def _dock_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        is_good = (url.scheme, url.path) == ("https", "") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port beyond 65535, or brackets that do not close
+        is_good = False
+    if not is_good:
+        raise typer.BadParameter("give its address alone, as in https://dock.example:8444")
+    return text
+
+
+def _existing(directory: Path) -> AuthorityFolder:
+    folder = AuthorityFolder(directory)
+    if not folder.key_file.exists():
+        raise NoAuthorityError(folder.key_file)
+    return folder
 
 
 AuthorityOption = Annotated[Path, typer.Option("--authority", metavar="DIR", help="The authority's folder.")]
@@ -140,7 +159,7 @@ def _dock_create(
     days; `dock renew` gives it a new one.
     """
     plan = DockPlan(dock_id, tuple(hosts), pages_port, bays_port, address)
-    _print_steps(create_dock(DockFolder(directory), AuthorityFolder(authority), plan, _now()))
+    _print_steps(create_dock(DockFolder(directory), _existing(authority), plan, _now()))
 
 
 @dock_app.command("update")
@@ -148,15 +167,15 @@ def _dock_update(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The dock's folder.")], authority: AuthorityOption
 ) -> None:
     """Bring a dock the newest policy and the newest list of revoked certificates."""
-    _print_steps(update_dock(DockFolder(directory), AuthorityFolder(authority), _now()))
+    _print_steps(update_dock(DockFolder(directory), _existing(authority), _now()))
 
 
 @dock_app.command("renew")
 def _dock_renew(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The dock's folder.")], authority: AuthorityOption
 ) -> None:
-    """Give a dock a new TLS certificate for the key that it has; then start the dock again."""
-    _print_steps(renew_dock(DockFolder(directory), AuthorityFolder(authority), _now()))
+    """Give a dock a new TLS certificate for the key that it has; a dock at work takes it up by itself."""
+    _print_steps(renew_dock(DockFolder(directory), _existing(authority), _now()))
 
 
 @unit_app.command(
@@ -169,7 +188,9 @@ def _dock_renew(
 def _unit_enrol(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The unit's folder.")],
     authority: AuthorityOption,
-    dock_url: Annotated[str, typer.Option(help="Where the unit finds its dock, as in https://dock.example:8444.")],
+    dock_url: Annotated[
+        str, typer.Option(callback=_dock_url, help="Where the unit finds its dock, as in https://dock.example:8444.")
+    ],
     unit_id: Annotated[str | None, typer.Option("--id", callback=_name, help="The unit's id, as in 'unit-01'.")] = None,
     request: Annotated[
         Path | None, typer.Option(metavar="FILE.csr", help="What 'unit request' made, for a unit that is elsewhere.")
@@ -191,7 +212,7 @@ def _unit_enrol(
         setup, enrolment = make_unit_key(folder, unit_id)
     else:
         raise typer.BadParameter("give --id, or --request for a unit that is elsewhere")
-    setup.steps += enrol_unit(folder, AuthorityFolder(authority), enrolment, dock_url, _now()).steps
+    setup.steps += enrol_unit(folder, _existing(authority), enrolment, dock_url, _now()).steps
     _print_steps(setup)
 
 
@@ -214,7 +235,7 @@ def _unit_revoke(
 
     mirrorcam-provision unit revoke unit-01 --authority town --into dock
     """
-    folder = AuthorityFolder(authority)
+    folder = _existing(authority)
     setup = revoke_unit(folder, unit_id, _now())
     _update_docks(setup, folder, into)
     _print_steps(setup)
@@ -224,7 +245,7 @@ def _unit_revoke(
 def _unit_list(authority: AuthorityOption) -> None:
     """Show every unit that the authority has enrolled, and which are revoked."""
     table = Table("unit", "serial number", "valid until", "state")
-    for unit in enrolled_units(AuthorityFolder(authority)):
+    for unit in enrolled_units(_existing(authority)):
         ends = f"{unit.certificate.not_valid_after_utc:%Y-%m-%d}"
         state = f"revoked {unit.revoked_at:%Y-%m-%d}" if unit.revoked_at else "trusted"
         table.add_row(unit.unit_id, f"{unit.certificate.serial_number:x}", ends, state)
@@ -248,7 +269,7 @@ def _policy_sign(
     if (profile_name is None) == (file is None):
         raise typer.BadParameter("give either --profile or --file")
     source = profile(profile_name) if profile_name else policy_file(file or Path())
-    folder = AuthorityFolder(authority)
+    folder = _existing(authority)
     setup = sign_policy(folder, source)
     _update_docks(setup, folder, into)
     _print_steps(setup)

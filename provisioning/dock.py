@@ -12,7 +12,7 @@ from cryptography import x509
 
 from dock_station.settings import DockFolder, DockSettings
 from evidence.certificates import Holder, Role, load_certificate
-from evidence.errors import MirrorcamError
+from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
 from evidence.strict import read_toml
 from provisioning.authority import AuthorityFolder
 from provisioning.issuing import pem
@@ -27,11 +27,24 @@ _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z
 class HostNameError(MirrorcamError):
     """A host that a dock should answer for is neither a name nor an address."""
 
+    exit_code = ExitCode.USAGE
+
     def __init__(self, host: str) -> None:
         super().__init__(f"'{host}' is no host name and no IP address: give it as in 'dock.example' or 'fd6d::1'.")
 
 
-class NotADockError(MirrorcamError):
+class SamePortError(MirrorcamError):
+    """The pages and the bays were given one port."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"The pages and the bays would both listen at port {port}: choose two with --pages-port and --bays-port."
+        )
+
+
+class NotADockError(EnvironmentalError):
     """A folder is not a dock's."""
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +87,8 @@ class DockPlan:
 def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime) -> SetUp:
     """Make what is missing of a dock's set-up; its keys are made here and stay here.
 
-    Raises HostNameError, DockTakenError, WouldOverwriteError, NoAuthorityError, NoPolicyError or SchemaError.
+    Raises HostNameError, SamePortError, DockTakenError, WouldOverwriteError, NoAuthorityError, NoPolicyError or
+    SchemaError.
     """
     for host in plan.host_names:
         _check_host(host)
@@ -127,7 +141,9 @@ def _make_settings(setup: SetUp, folder: DockFolder, plan: DockPlan) -> None:
         return
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in stated.items()]
     content = "".join(lines).encode()
-    read_toml(content, DockSettings, "file dock.toml")
+    settings = read_toml(content, DockSettings, "file dock.toml")
+    if settings.pages_port == settings.bays_port != 0:
+        raise SamePortError(settings.bays_port)
     setup.file(folder.settings_file, content, "settings of the dock")
 
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
 from evidence.policy import SignedPolicy, check_not_older, decode, open_signed, read_signed
 from evidence.signature import Signed
+from evidence.strict import SchemaError
 from provisioning.authority import AuthorityFolder
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
 
@@ -20,8 +21,17 @@ PROFILES = ("bocholt", "nrw", "bundespolizei", "baden-wuerttemberg", "bayern")
 class NoProfileError(MirrorcamError):
     """No profile of this name is shipped."""
 
+    exit_code = ExitCode.USAGE
+
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no profile '{name}': choose one of {', '.join(PROFILES)}, or give your own file.")
+
+
+class PolicyFileError(MirrorcamError):
+    """A town's own policy file does not fit its schema."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"The policy {source} cannot be signed: {reason}; correct it there.")
 
 
 class SetByAuthorityError(MirrorcamError):
@@ -71,13 +81,16 @@ def sign_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
     """Put a policy in force at the authority, sealed to its station and recovery keys; an earlier one is replaced.
 
     A crash in between leaves a policy whose signature does not fit, which nobody accepts; the next run finishes.
-    Raises SetByAuthorityError, SchemaError, NoAuthorityError or SigningKeyError.
+    Raises SetByAuthorityError, PolicyFileError, NoAuthorityError or SigningKeyError.
     """
     folder.recipients()  # without them it is no authority's folder
     setup = SetUp()
     with exclusively(folder.path):
         content = _completed(source, folder)
-        decode(content)
+        try:
+            decode(content)
+        except SchemaError as error:
+            raise PolicyFileError(source.name, error.reason) from error
         _place(setup, folder.policy_file, folder.policy_signer().signed(content))
     return setup
 

@@ -12,7 +12,7 @@ from appliance.cameras.film import Film
 from appliance.cameras.microphone import CameraWithMicrophone, Microphone
 from appliance.cameras.v4l2 import V4l2Camera
 from appliance.settings import UnitSettings
-from evidence.errors import MirrorcamError
+from evidence.errors import ExitCode, MirrorcamError
 from evidence.policy import Policy
 
 SOUND_CODEC: Literal["aac"] = "aac"  # what every browser plays
@@ -21,6 +21,8 @@ _DEVICES = Path("/dev")
 
 class UnknownSourceError(MirrorcamError):
     """A word on the command line names no camera or microphone."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,8 @@ def _parsed(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:
         raise CatalogueError("its URL", "it is no database URL") from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise CatalogueError("its URL", "SQLite and PostgreSQL are what it can be")
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 

@@ -1,6 +1,5 @@
 """`mirrorcam-dock unit`, `alarms` and `clock`: what IT looks after at the shell."""
 
-import re
 from typing import Annotated
 
 import typer
@@ -18,8 +17,7 @@ from dock_station.commands.common import (
     opened,
     say,
 )
-from evidence.commandline import examples, group
-from evidence.identifiers import LINE_PATTERN
+from evidence.commandline import examples, group, pseudonym
 
 unit_app = group("The worn cameras that come to this dock: who wears which, and gaps in what they recorded.")
 alarms_app = group("What needs a person's eye, until one has dealt with it.")
@@ -41,12 +39,6 @@ def _list_units(folder: FolderOption) -> None:
     console().print(table if known else "No unit has come to this dock yet.")
 
 
-def _pseudonym(text: str | None) -> str | None:
-    if text is not None and (not 1 <= len(text) <= 64 or not re.match(LINE_PATTERN, text)):
-        raise typer.BadParameter("a pseudonym is one line of 1 to 64 characters, as in 'wearer-7'")
-    return text
-
-
 @unit_app.command(
     "issue",
     epilog=examples(
@@ -59,7 +51,7 @@ def _issue_unit(
     folder: FolderOption,
     wearer: Annotated[
         str | None,
-        typer.Option("--to", metavar="PSEUDONYM", callback=_pseudonym, help="Its wearer. Never a real name."),
+        typer.Option("--to", metavar="PSEUDONYM", callback=pseudonym, help="Its wearer. Never a real name."),
     ] = None,
     to_nobody: Annotated[bool, typer.Option("--to-nobody", help="Take it back.")] = False,
 ) -> None:

@@ -13,7 +13,7 @@ from dock_station.opening.keyslots import Keyslots
 from dock_station.people import People
 from dock_station.rights import Right, Role, may
 from dock_station.settings import DockFolder
-from evidence.commandline import group, secret
+from evidence.commandline import group, pseudonym, secret
 from evidence.errors import MirrorcamError
 
 
@@ -53,7 +53,8 @@ def add_person(
     folder: FolderOption,
     name: Annotated[str | None, typer.Option(help="The name that pages greet the person with.")] = None,
     wearer: Annotated[
-        str | None, typer.Option(metavar="PSEUDONYM", help="Under which this person's units record.")
+        str | None,
+        typer.Option(metavar="PSEUDONYM", callback=pseudonym, help="Under which this person's units record."),
     ] = None,
     password_file: PasswordOption = None,
 ) -> None:
@@ -137,6 +138,7 @@ def add_keyslot(
 @keyslot_app.command("list")
 def list_keyslots(folder: FolderOption) -> None:
     """Show who has a keyslot."""
+    DockFolder(folder).settings()  # else a folder that is no dock's would have no reviewers
     for login in Keyslots(DockFolder(folder).keyslots).reviewers():
         say(login)
 

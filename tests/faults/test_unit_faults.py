@@ -56,7 +56,7 @@ class TestTheFolder:
         with folder.settings_file.open("a") as file:
             file.write("flash = true\n")
         code, sentence = sentence_of(folder.path)
-        assert (code, "'flash'" in sentence) == (3, True)
+        assert (code, "'flash'" in sentence) == (5, True)
 
     def test_with_a_damaged_note_of_the_spool(self, folder: UnitFolder) -> None:
         (folder.data / "spool.json").write_text("{")
@@ -88,7 +88,7 @@ class TestThePolicy:
 class TestTheCamera:
     def test_that_has_no_such_name(self, folder: UnitFolder) -> None:
         code, sentence = sentence_of(folder.path, camera="holga")
-        assert (code, sentence[:23]) == (1, "'holga' names no camera")
+        assert (code, sentence[:23]) == (2, "'holga' names no camera")
 
     def test_whose_film_is_missing(self, folder: UnitFolder) -> None:
         code, sentence = sentence_of(folder.path, camera="file:/none.mp4")

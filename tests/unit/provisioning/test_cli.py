@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +196,28 @@ def test_every_example_in_the_help_is_a_command_that_exists(place: Path) -> None
     assert len(examples) >= 7
     for example in examples:
         assert call(*example, "--help", folder=place).returncode == 0
+
+
+WRONG = {
+    "authority create t --town 'two\nlines' --reviewer a": (1, "on one line"),
+    "authority create t --town T --reviewer a --profile other": (2, "There is no profile 'other'"),
+    "dock create d --authority nowhere --id d --host d": (5, "nowhere/authority.key is missing"),
+    "dock create d --authority town --id d --host 'a b'": (2, "is no host name"),
+    "dock create d --authority town --id d --host d --pages-port 8444": (2, "both listen at port 8444"),
+    "dock update unit --authority town": (5, "is no dock's folder"),
+    "unit enrol u --authority town --id u --dock-url http://dock.example": (2, "https://dock.example:8444"),
+    "unit enrol u --authority town --id u --dock-url https://dock.example:99999": (2, "https://dock.example:8444"),
+    "unit enrol u --authority town --id u --dock-url https://dock.example/path": (2, "https://dock.example:8444"),
+    "unit enrol u --authority town --request town --dock-url https://dock.example": (5, "name a file"),
+    "unit list --authority dock": (5, "dock/authority.key is missing"),
+    "policy sign --authority town --file nowhere.toml": (5, "name one that is there"),
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_wrong_is_said_with_what_to_do_and_nothing_is_made(place: Path, line: str) -> None:
+    exit_code, sentence = WRONG[line]
+    before = {path.name for path in place.iterdir()}
+    refused = call(*shlex.split(line), folder=place)
+    assert (refused.returncode, sentence in refused.stderr) == (exit_code, True), refused.stderr
+    assert not {"t", "u"} & ({path.name for path in place.iterdir()} - before)

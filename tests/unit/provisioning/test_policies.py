@@ -8,13 +8,13 @@ import pytest
 
 from evidence.policy import OlderPolicyError, Policy, decode
 from evidence.signature import SignatureError
-from evidence.strict import SchemaError
 from provisioning.authority import AuthorityFolder
 from provisioning.placing import WouldOverwriteError
 from provisioning.policies import (
     PROFILES,
     NoPolicyError,
     NoProfileError,
+    PolicyFileError,
     PolicySource,
     SetByAuthorityError,
     policy_in_force,
@@ -114,7 +114,7 @@ def test_an_unknown_profile_is_refused() -> None:
 def test_a_broken_policy_file_is_refused_with_the_setting_s_name_and_the_old_one_stays(
     town: AuthorityFolder, text: str, reason: str
 ) -> None:
-    with pytest.raises(SchemaError, match=reason):
+    with pytest.raises(PolicyFileError, match=reason):
         sign_policy(town, PolicySource("own.toml", text))
     assert policy_in_force(town, NOW).policy.policy_id == "bocholt-1"
 
