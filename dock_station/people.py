@@ -9,7 +9,6 @@ import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from dock_station.catalogue import people
 from dock_station.catalogue.people import Person
@@ -61,10 +60,10 @@ class LoginError(MirrorcamError):
 
 
 class LoginTakenError(MirrorcamError):
-    """Another person has this login or records under this pseudonym."""
+    """A new person's login or pseudonym is somebody's login or pseudonym already: each would see the other's clips."""
 
-    def __init__(self, login: str) -> None:
-        super().__init__(f"The login '{login}' or its wearer's pseudonym belongs to somebody already: choose another.")
+    def __init__(self, name: str) -> None:
+        super().__init__(f"'{name}' is somebody's login or wearer's pseudonym already: choose another.")
 
 
 class UnknownPersonError(MirrorcamError):
@@ -143,21 +142,21 @@ class People:
         if not re.fullmatch(NAME_PATTERN, login):
             raise LoginError
         password_hash = self._hash(_checked(password))
-        try:
-            with self._dock.catalogue.writing() as connection:
-                person_id = people.add(
-                    connection,
-                    login=login,
-                    display_name=display_name or login,
-                    role=role,
-                    wearer=wearer,
-                    password_hash=password_hash,
-                    at=self._dock.clock(),
-                )
-                self._note(connection, actor, "person-added", login, {"role": str(role)})
-                person = people.find(connection, person_id)
-        except IntegrityError as error:
-            raise LoginTakenError(login) from error
+        with self._dock.catalogue.writing() as connection:
+            for name in filter(None, (login, wearer)):
+                if people.is_taken(connection, name):
+                    raise LoginTakenError(name)
+            person_id = people.add(
+                connection,
+                login=login,
+                display_name=display_name or login,
+                role=role,
+                wearer=wearer,
+                password_hash=password_hash,
+                at=self._dock.clock(),
+            )
+            self._note(connection, actor, "person-added", login, {"role": str(role)})
+            person = people.find(connection, person_id)
         if person is None:
             raise RuntimeError("internal error: a person who was just added is not there")
         return person

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from dock_station.catalogue import rows
 from dock_station.catalogue.tables import people
@@ -20,7 +20,6 @@ class Person:
     wearer: str | None
     password_hash: str = field(repr=False)
     password_changed_at: datetime
-    must_change_password: bool
     failed_attempts: int
     locked_until: datetime | None
     created_at: datetime
@@ -42,6 +41,12 @@ def find_by_login(connection: Connection, login: str) -> Person | None:
     return rows.one(Person, connection.execute(select(people).where(people.c.login == login)).first())
 
 
+def is_taken(connection: Connection, name: str) -> bool:
+    """Say whether the name is anybody's login or pseudonym: who has no pseudonym records under the login."""
+    found = select(people.c.person_id).where(or_(people.c.login == name, people.c.wearer == name))
+    return connection.execute(found).first() is not None
+
+
 def everyone(connection: Connection) -> list[Person]:
     """Return all people by login, also disabled ones."""
     return rows.many(Person, connection.execute(select(people).order_by(people.c.login)))
@@ -61,7 +66,6 @@ def add(
     password_hash: str,
     at: datetime,
     wearer: str | None = None,
-    must_change_password: bool = False,
 ) -> int:
     """Add a person and return the number; raises IntegrityError where the login or the pseudonym is taken."""
     added = insert(people).values(
@@ -71,22 +75,18 @@ def add(
         wearer=wearer,
         password_hash=password_hash,
         password_changed_at=at,
-        must_change_password=must_change_password,
         created_at=at,
     )
     return int(connection.execute(added.returning(people.c.person_id)).scalar_one())
 
 
-def set_password(
-    connection: Connection, person_id: int, password_hash: str, at: datetime, *, must_change: bool = False
-) -> None:
+def set_password(connection: Connection, person_id: int, password_hash: str, at: datetime) -> None:
     """Give the person a new password; sessions from before it are over, and a lock-out ends."""
     changed = update(people).where(people.c.person_id == person_id)
     connection.execute(
         changed.values(
             password_hash=password_hash,
             password_changed_at=at,
-            must_change_password=must_change,
             failed_attempts=0,
             locked_until=None,
         )

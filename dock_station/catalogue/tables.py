@@ -21,7 +21,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    false,
     text,
 )
 
@@ -246,7 +245,6 @@ people = Table(
     Column("wearer", PSEUDONYM, unique=True),  # the pseudonym under which this person's units record
     Column("password_hash", Text, nullable=False),
     Column("password_changed_at", UtcDateTime, nullable=False),  # sessions from before it are over
-    Column("must_change_password", Boolean, nullable=False, server_default=false()),
     Column("failed_attempts", Integer, nullable=False, server_default="0"),
     Column("locked_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),

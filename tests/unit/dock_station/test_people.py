@@ -237,6 +237,19 @@ def test_two_people_cannot_record_under_one_pseudonym(people: People) -> None:
         people.add("c-example", Role.OFFICER, PASSWORD, "shell:root", wearer="wearer-1")
 
 
+def test_nobody_s_login_is_another_s_pseudonym_nor_the_other_way_round(people: People) -> None:
+    people.add("b-example", Role.OFFICER, PASSWORD, "shell:root", wearer="wearer-1")
+    with pytest.raises(LoginTakenError, match="'wearer-1' is somebody's"):
+        people.add("wearer-1", Role.OFFICER, PASSWORD, "shell:root")
+    with pytest.raises(LoginTakenError, match="'a-example' is somebody's"):
+        people.add("c-example", Role.OFFICER, PASSWORD, "shell:root", wearer="a-example")
+    people.disable("b-example", "shell:root")
+    with pytest.raises(LoginTakenError):
+        people.add("wearer-1", Role.OFFICER, PASSWORD, "shell:root")
+    assert people.add("d-example", Role.OFFICER, PASSWORD, "shell:root", wearer="d-example").wearer == "d-example"
+    assert [person.login for person in people.list()] == ["a-example", "b-example", "d-example"]
+
+
 def test_a_person_who_does_not_exist_cannot_be_changed(people: People) -> None:
     with pytest.raises(UnknownPersonError):
         people.set_password("nobody", PASSWORD, "shell:root")

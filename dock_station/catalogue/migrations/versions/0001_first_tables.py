@@ -241,7 +241,6 @@ def _create_people() -> None:
         sa.Column("wearer", sa.String(64)),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("password_changed_at", UtcDateTime(), nullable=False),
-        sa.Column("must_change_password", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("failed_attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("locked_until", UtcDateTime()),
         sa.Column("created_at", UtcDateTime(), nullable=False),
