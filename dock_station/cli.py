@@ -91,10 +91,11 @@ def _every_command() -> None:
 
 @app.command()
 def migrate(folder: FolderOption) -> None:
-    """Create the catalogue, or bring its tables up to this version of the software; again it changes nothing."""
+    """Create the catalogue and the vault, or bring the tables up to this version; again it changes nothing."""
     dock = Dock.open_unchecked(DockFolder(folder))
     try:
         schema.migrate(dock.catalogue)
+        dock.vault.prepare()
         say(f"The catalogue at {dock.catalogue.shown_url} is up to date.")
     finally:
         dock.close()

@@ -37,20 +37,22 @@ class Dock:
         """
         dock = cls.open_unchecked(folder, clock)
         require_current(dock.catalogue)
+        dock.vault.prepare()
         return dock
 
     @classmethod
     def open_unchecked(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
-        """Put the dock together even if its catalogue's tables are not there or not current: only to migrate them."""
+        """Put the dock together even if its catalogue's tables are not there or not current: to migrate or examine.
+
+        It changes nothing.
+        """
         settings = folder.settings()
         signer = folder.signer()
-        vault = Vault(folder.vault, settings.vault_reserve_bytes)
-        vault.prepare()
         return cls(
             folder=folder,
             settings=settings,
             catalogue=Catalogue(folder.catalogue_url(settings)),
-            vault=vault,
+            vault=Vault(folder.vault, settings.vault_reserve_bytes),
             custody=Custody(signer, clock),
             signer=signer,
             clock=clock,

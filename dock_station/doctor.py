@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from dock_station import audit, clock, custody
 from dock_station.catalogue import alarms, clips, deletions, entries, uploads
 from dock_station.catalogue.clips import Clip
+from dock_station.catalogue.schema import require_current
 from dock_station.dock import Dock
 from dock_station.settings import DockFolder
 from dock_station.vault import CLIPS, INCOMING, MANIFEST, SEALED, SIGNATURE
@@ -27,14 +29,17 @@ def findings(folder: DockFolder, now: Callable[[], datetime]) -> Iterator[str]:
     """Yield one sentence for each thing that is not as it should be."""
     yield from _set_up(folder, now())
     try:
-        dock = Dock.open(folder, now)
+        dock = Dock.open_unchecked(folder, now)
     except MirrorcamError as error:
         yield str(error)
         return
-    try:
+    with closing(dock):
+        try:
+            require_current(dock.catalogue)
+        except MirrorcamError as error:
+            yield str(error)
+            return
         yield from _data(dock)
-    finally:
-        dock.close()
 
 
 def _set_up(folder: DockFolder, now: datetime) -> Iterator[str]:
@@ -113,6 +118,10 @@ def _policy(folder: DockFolder, now: datetime) -> Iterator[str]:
 
 
 def _data(dock: Dock) -> Iterator[str]:
+    missing = [name for name in (INCOMING, CLIPS) if not (dock.folder.vault / name).is_dir()]
+    if missing:
+        yield f"The vault's folders are missing ({', '.join(missing)}): see that its disk is mounted."
+        return
     free = shutil.disk_usage(dock.folder.vault).free
     if free < dock.settings.vault_reserve_bytes:
         yield f"The vault's disk has {free} bytes free, less than its reserve: no clip is taken in until IT makes room."

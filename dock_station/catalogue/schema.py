@@ -1,5 +1,7 @@
 """The catalogue's schema: bringing its tables up to this software's version, and refusing to work on another one."""
 
+from pathlib import Path
+
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -33,16 +35,18 @@ def go_back(catalogue: Catalogue, revision: str) -> None:
 
 
 def revision(catalogue: Catalogue) -> str | None:
-    """Return the version of the tables, or None where there are none yet."""
+    """Return the version of the tables, or None where there are none yet; changes nothing."""
+    url = catalogue.engine.url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None  # SQLite makes an empty file of one that is asked
     with catalogue.reading() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def require_current(catalogue: Catalogue) -> None:
-    """Raise SchemaOutdatedError unless the tables are those of this software's version."""
-    with catalogue.reading() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-        wanted = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    """Raise SchemaOutdatedError unless the tables are those of this software's version; changes nothing."""
+    found = revision(catalogue)
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
     if found != wanted:
         raise SchemaOutdatedError(found, wanted)
 
@@ -54,7 +58,7 @@ def differences(catalogue: Catalogue) -> list[str]:
         return [str(difference) for difference in compare_metadata(context, metadata)]
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", "dock_station.catalogue:migrations")
     config.set_main_option("path_separator", "os")

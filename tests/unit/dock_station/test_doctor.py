@@ -11,9 +11,10 @@ from dock_station.catalogue import alarms, clips, deletions
 from dock_station.catalogue import uploads as uploads_rows
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
+from dock_station.clock import utc_now
 from dock_station.doctor import findings
 from dock_station.settings import DockFolder
-from tests.pki import YEAR, Pki, policy_toml, write_policy
+from tests.pki import YEAR, Pki, dock_folder, policy_toml, write_policy
 from tests.stored import DAY, StoredDock
 
 
@@ -187,3 +188,23 @@ def test_a_folder_with_nothing_in_it_gets_sentences_and_no_error(tmp_path: Path,
     told = list(findings(DockFolder(tmp_path / "empty"), stored.time.now))
     assert len(told) > 3
     assert any("dock.toml is missing" in sentence for sentence in told)
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    """All files and folders, with size and time of change."""
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")]}
+
+
+def test_a_dock_whose_catalogue_was_never_made_is_told_and_stays_without_one(tmp_path: Path) -> None:
+    folder = dock_folder(tmp_path / "dock", Pki())
+    before = everything(folder.path)
+    told = list(findings(folder, utc_now))
+    assert any("mirrorcam-dock migrate" in sentence for sentence in told)
+    assert everything(folder.path) == before
+
+
+def test_a_vault_that_is_not_mounted_is_told_and_not_made_anew(stored: StoredDock) -> None:
+    stored.store()
+    stored.folder.vault.rename(stored.path / "elsewhere")
+    assert the_one(stored) == "The vault's folders are missing (incoming, clips): see that its disk is mounted."
+    assert not stored.folder.vault.exists()
