@@ -1,5 +1,7 @@
 """Docks that are not ours, or say what is not so: each is told in one sentence, and no clip leaves the unit for it."""
 
+import gzip
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -279,6 +281,19 @@ class TestWhatItSays:
     ) -> None:
         mouth.lies[request_] = lambda _: answer
         self.fails(dock, unit, mouth, DockAnswerError, words)
+
+    def test_an_answer_that_is_packed_is_not_unpacked(self, dock: RunningDock, unit: Worn, mouth: Mouth) -> None:
+        # A MiB of it would be a GiB in the memory of a unit that has half of that.
+        packed = gzip.compress(bytes(64 << 20))
+        answer = Answer("200 OK", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, packed)
+        mouth.lies[GREETING] = lambda _: answer
+        tracemalloc.start()
+        try:
+            self.fails(dock, unit, mouth, DockAnswerError, "it is packed")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 16 << 20
 
     def test_a_policy_that_is_not_good_keeps_no_clip_here_and_changes_nothing(
         self, dock: RunningDock, unit: Worn, mouth: Mouth, folder: DockFolder
