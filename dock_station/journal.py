@@ -12,11 +12,12 @@ from structlog.typing import EventDict
 
 def begin(output: TextIO) -> None:
     """Send every event to `output`: JSON lines, or lines for people where it is a terminal; from any thread."""
+    # Tracebacks are without the values of variables, wherever they go: there may be a secret among them.
     renderers: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    if output.isatty():  # a traceback without the values of variables: there may be a secret among them
+    if output.isatty():
         renderers = [
             structlog.dev.ConsoleRenderer(timestamp_key="at", exception_formatter=structlog.dev.plain_traceback)
         ]

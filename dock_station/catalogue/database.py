@@ -91,9 +91,10 @@ def _parsed(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
+    # An error says what was asked of the database and not with which values: names and hashes are among them.
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

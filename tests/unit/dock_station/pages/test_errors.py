@@ -1,10 +1,17 @@
 """Whatever goes wrong, a page says one clear sentence and nothing of the machine's inside."""
 
+import io
+import logging
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
+import structlog
 from flask import abort
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from dock_station import journal
 from dock_station.pages import words
 from dock_station.pages.security import HEADERS, MAX_FORM_BYTES
 from dock_station.rights import Role
@@ -104,3 +111,44 @@ def test_no_page_asks_for_anything_from_elsewhere_or_has_a_script_in_it(pages: P
         assert " style=" not in page
         assert "<script>" not in page
         assert " onclick" not in page
+
+
+@pytest.fixture
+def journal_to() -> Iterator[Callable[[io.StringIO], None]]:
+    """Lets the journal begin as `mirrorcam-dock serve` does, and puts everything back."""
+    kept, handlers, level = structlog.get_config(), list(logging.root.handlers), logging.root.level
+    yield journal.begin
+    structlog.configure(**kept)
+    logging.root.handlers, logging.root.level = handlers, level
+
+
+class Terminal(io.StringIO):
+    """Where people read the journal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("output", [io.StringIO(), Terminal()], ids=["lines of JSON", "a terminal"])
+def test_an_error_that_nobody_foresaw_is_in_the_journal_without_the_values_of_variables(
+    pages: Pages, output: io.StringIO, journal_to: Callable[[io.StringIO], None]
+) -> None:
+    @pages.app.get("/broken-with-a-secret")
+    def broken() -> str:
+        passphrase = "nobody may " + "read this"
+        raise RuntimeError(f"{len(passphrase)} characters")
+
+    journal_to(output)
+    assert pages.signed_in(Role.SUPERVISOR).get("/broken-with-a-secret").status_code == 500
+    told = output.getvalue()
+    assert "page_failed" in told
+    assert "in broken" in told, "the traceback is there"
+    assert "20 characters" in told
+    assert "nobody may read this" not in told
+
+
+def test_what_the_database_was_given_is_not_in_its_errors(pages: Pages) -> None:
+    with pages.stored.dock.catalogue.reading() as connection, pytest.raises(OperationalError) as caught:
+        connection.execute(text("SELECT :secret FROM nowhere"), {"secret": "nobody may read this"})
+    assert "nowhere" in str(caught.value)
+    assert "nobody may read this" not in str(caught.value)
