@@ -32,7 +32,7 @@ $(INSTALLED):
 	@touch $@
 
 demo: $(INSTALLED) ## Play the main job on this computer (ONCE=1: it tells itself; CAMERA=film.mp4 or /dev/video0)
-	@$(BIN)/python -m provisioning.demo $(if $(ONCE),--once) $(if $(CAMERA),--camera $(CAMERA))
+	@$(BIN)/python -m provisioning.demo $(if $(ONCE),--once) $(if $(CAMERA),--camera '$(CAMERA)')
 
 test: $(INSTALLED) ## Run the whole test suite (PYTEST_ARGS= narrows it)
 	$(BIN)/pytest $(PYTEST_ARGS)

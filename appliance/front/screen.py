@@ -22,6 +22,8 @@ from appliance.front.view import View
 # What a Frame's 32-bit pixels are made of: red, green, blue, no alpha.
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0)
 _WINDOWED_DRIVERS = {"x11", "wayland", "windows", "cocoa"}
+# Drivers that draw for nobody. Where there is no display SDL falls back on `offscreen` by itself, without an error.
+_UNSEEN_DRIVERS = {"dummy", "offscreen"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ def _start_video() -> str:
         pygame.display.init()
     except pygame.error:
         return "there is no display"
-    return "SDL_VIDEODRIVER is dummy" if pygame.display.get_driver() == "dummy" else ""
+    driver = pygame.display.get_driver()
+    if driver not in _UNSEEN_DRIVERS:
+        return ""
+    return f"SDL_VIDEODRIVER is {driver}" if os.environ.get("SDL_VIDEODRIVER") == driver else "there is no display"
 
 
 class Screen:

@@ -27,10 +27,10 @@ class CommandFailedError(MirrorcamError):
 
 
 class NothingHeardError(MirrorcamError):
-    """A program of the demo did not say what it should have."""
+    """A program of the demo did not say what it should have; `said` is its own sentence, if it had one."""
 
-    def __init__(self, program: str, event: str, log: Path) -> None:
-        super().__init__(f"The {program} did not report '{event}': look at the end of {log}.")
+    def __init__(self, program: str, event: str, said: str, log: Path) -> None:
+        super().__init__(f"{program} did not report '{event}'. {said or 'It gave no reason.'} Its log: {log}.")
 
 
 def command(name: str) -> str:
@@ -84,7 +84,8 @@ class Program:
                 continue
             if heard.get("event") == event and facts.items() <= heard.items():
                 return heard
-        raise NothingHeardError(self.name, event, self.log)
+        self._listener.join(0 if self.is_running else _END_SECONDS)
+        raise NothingHeardError(self.name, event, self._complaint(), self.log)
 
     def say(self, line: str) -> None:
         """Write a line to its standard input."""
@@ -107,6 +108,13 @@ class Program:
             code = self._process.wait()
         self._listener.join(_END_SECONDS)
         return code
+
+    def _complaint(self) -> str:
+        """Return the newest sentence in which it says what is wrong: a line that is no event, or an error event's."""
+        for event in reversed(self.events):
+            if said := event.get("said") or (event.get("level") == "error" and event.get("sentence")):
+                return str(said)
+        return ""
 
     def _listen(self) -> None:
         with self.log.open("a", encoding="utf-8") as log:

@@ -197,6 +197,21 @@ def test_a_screen_that_nobody_sees_says_why() -> None:
     assert open_display(SIZE, headless=True).why_headless == "it was asked for"
 
 
+def test_a_driver_that_draws_for_nobody_is_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pygame.display.quit()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "offscreen")
+    assert open_display(SIZE).why_headless == "SDL_VIDEODRIVER is offscreen"
+
+
+def test_where_sdl_takes_a_driver_that_draws_for_nobody_by_itself_there_is_no_display(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pygame.display.quit()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "x11,offscreen")  # what SDL tries, in this order, where none is named
+    monkeypatch.setenv("DISPLAY", ":99999")
+    assert open_display(SIZE).why_headless == "there is no display"
+
+
 def test_without_any_display_the_unit_gets_a_surface_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     pygame.display.quit()
     monkeypatch.setenv("SDL_VIDEODRIVER", "x11")

@@ -41,7 +41,7 @@ def test_a_command_that_fails_is_told_by_its_own_sentence(tmp_path: Path) -> Non
 
 def test_a_program_that_ends_without_the_event_is_told_of_with_its_log(tmp_path: Path) -> None:
     program = Program("mirrorcam-provision", "--help", log=tmp_path / "help.log")
-    with pytest.raises(NothingHeardError, match=r"did not report 'standby': look at the end of .*help\.log"):
+    with pytest.raises(NothingHeardError, match=r"did not report 'standby'\. .*Its log: .*help\.log"):
         program.wait_for("standby")
     assert program.end() == 0
     assert "authority" in (tmp_path / "help.log").read_text()
