@@ -213,4 +213,6 @@ class Delivery:
 
 
 def _sentence_of(error: MirrorcamError | OSError) -> str:
-    return str(error) if isinstance(error, MirrorcamError) else f"The system refused: {error.strerror or error}."
+    if isinstance(error, MirrorcamError):
+        return str(error)
+    return f"This unit cannot read or write its own files ({error.strerror or error}): have IT look at its storage."

@@ -176,7 +176,9 @@ class TestTheStorage:
             folder.data.rename(away)
             unit.wait_for("fault")
             unit.say("dock")
-            assert unit.wait_for("fault", count=2)["kind"] == "offload_failed"
+            failed = unit.wait_for("fault", count=2)
+            assert failed["kind"] == "offload_failed"
+            assert failed["sentence"].startswith("This unit cannot read or write its own files (")
             unit.say("undock")
             assert unit.wait_for("fault", count=3)["kind"] == "storage_failed"
             away.rename(folder.data)

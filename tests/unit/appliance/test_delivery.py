@@ -107,7 +107,10 @@ def test_the_wearer_is_in_no_line_of_the_log(tmp_path: Path) -> None:
     ("error", "sentence"),
     [
         (DockUnreachableError("https://dock.example", "no route"), "The dock https://dock.example was not reached"),
-        (OSError(28, "No space left on device"), "The system refused: No space left on device."),
+        (
+            OSError(28, "No space left on device"),
+            "This unit cannot read or write its own files (No space left on device): have IT look at its storage.",
+        ),
     ],
 )
 def test_a_failure_is_told_in_one_sentence(tmp_path: Path, error: Exception, sentence: str) -> None:
