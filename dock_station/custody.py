@@ -19,6 +19,7 @@ from evidence.receipt import CustodyHead
 from evidence.signature import SignatureError, Signer, verify
 
 FORMAT = "mirrorcam/custody/1"
+ACCEPTED = "clip-accepted"
 DISTRUSTED = "clock-distrusted"
 NOTHING_BEFORE = "0" * 64  # what the first entry names as its predecessor
 
@@ -174,6 +175,19 @@ def checked(connection: Connection, authority: Authority) -> Iterator[Entry]:
         _check_signature(entry, content, signers[entry.signer_sha256])
         previous = entry.sha256
         yield entry
+
+
+def said_when_accepted(connection: Connection, clip_id: str, authority: Authority) -> dict[str, object]:
+    """Return the details of the entry with which a clip came, its hash and signature checked.
+
+    Whether the entry is in its place, only `check` says. Raises CustodyBrokenError, also where there is none.
+    """
+    entry = next((e for e in entries.of_subject(connection, f"clip:{clip_id}") if e.action == ACCEPTED), None)
+    if entry is None:
+        raise CustodyBrokenError(entries.count(connection), f"no entry before it says how clip {clip_id} came")
+    content = _content(entry)
+    _check_signature(entry, content, _signer(connection, entry, authority))
+    return dict(json.loads(entry.details))
 
 
 def _readable(connection: Connection) -> Iterator[Entry]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 from cryptography import x509
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 from dock_station import custody
 from dock_station.bays.reception import ForeignError, policy_in_force
 from dock_station.bays.uploads import AlreadyStoredError, NotUploadedError, Uploads
+from dock_station.beginning import beginning_sha256
 from dock_station.catalogue import alarms, chains, clips, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
@@ -19,6 +21,7 @@ from dock_station.retention import rules
 from dock_station.vault import PartLostError
 from evidence import manifest as manifests
 from evidence import receipt as receipts
+from evidence.age import AgeError
 from evidence.certificates import Holder, holder_of
 from evidence.chain import GapError, Link, check_follows, link_of
 from evidence.docking import SealRequest
@@ -101,6 +104,7 @@ class Intake:
         policy: Policy,
     ) -> Signed:
         now = self._dock.clock()
+        beginning = _beginning(self._dock.vault.sealed_file(key))
         fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
         with self._dock.catalogue.writing() as connection:
             gap = _check_chain(connection, manifest)
@@ -134,13 +138,14 @@ class Intake:
             entry = self._dock.custody.append(
                 connection,
                 actor=f"unit:{clip.unit_id}",
-                action="clip-accepted",
+                action=custody.ACCEPTED,
                 subject=f"clip:{clip.clip_id}",
                 details={
                     "sequence": clip.sequence,
                     "manifest_sha256": clip.manifest_sha256,
                     "ciphertext_bytes": clip.ciphertext_bytes,
                     "ciphertext_sha256": clip.ciphertext_sha256,
+                    "beginning_sha256": beginning,
                     "complete": clip.complete,
                     "due_at": f"{clip.due_at:%Y-%m-%dT%H:%M:%SZ}",
                 },
@@ -190,6 +195,15 @@ class Intake:
                     subject=f"clip:{clip_id}",
                     details={"error": kind},
                 )
+
+
+def _beginning(sealed: Path) -> str | None:
+    """Return the digest of a clip's beginning, None where power was lost while that was written."""
+    with sealed.open("rb") as file:
+        try:
+            return beginning_sha256(file)
+        except AgeError:
+            return None
 
 
 def _check_chain(connection: Connection, manifest: Manifest) -> chains.Gap | None:

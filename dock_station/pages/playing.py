@@ -3,15 +3,27 @@
 from flask import Blueprint, Response, request
 from flask_login import current_user
 
+from dock_station import custody
 from dock_station.catalogue.clips import Clip
 from dock_station.opening.unlocks import LockedError
 from dock_station.pages import words
 from dock_station.pages.site import SignedIn, Site, asked_clip, asking_with
 from dock_station.playback.playable import Part, Playable, RangeError, part_of
 from dock_station.rights import Right
+from evidence.certificates import Authority
 from evidence.errors import KeyDoesNotFitError, MirrorcamError, NotGenuineError
 
 OPEN_ENDED_BODY = 128 << 10  # an eighth of a second at 8 Mbit/s; players ask again on the same connection
+
+
+class OtherFileError(NotGenuineError):
+    """The file in a clip's place is not the one that came in."""
+
+    def __init__(self, clip_id: str) -> None:
+        super().__init__(
+            f"This is not clip {clip_id} as it came in: another file stands in its place; "
+            "keep the vault as it is and call the auditor."
+        )
 
 
 def blueprint(site: Site) -> Blueprint:
@@ -41,16 +53,29 @@ def blueprint(site: Site) -> Blueprint:
 
 
 def _opened(site: Site, signed_in: SignedIn, clip: Clip) -> Playable:
-    """Return the clip, once it stands in the custody log that this person plays it under this unlock."""
+    """Return the clip, once it stands in the custody log that this person plays it under this unlock.
+
+    What is in the clip's place must begin as the clip did when it came: anyone can seal another film to the town.
+    """
     unlock = signed_in.session.unlock
     if unlock is None:
         raise LockedError
     playable = site.playables.open(unlock.token, clip.clip_id, site.dock.vault.sealed_file(clip.vault_key))
     with unlock.lock:
-        if clip.clip_id not in unlock.played:
+        if unlock.played.get(clip.clip_id) != playable.beginning_sha256:
+            _require_same(site, clip, playable)
             site.note(signed_in.actor, "clip-played", f"clip:{clip.clip_id}", whole=playable.complete)
-            unlock.played.add(clip.clip_id)
+            unlock.played[clip.clip_id] = playable.beginning_sha256
     return playable
+
+
+def _require_same(site: Site, clip: Clip, playable: Playable) -> None:
+    # Without the list of revoked certificates: what a signer signed before it was revoked stays signed.
+    authority = Authority(site.dock.authority().certificate)
+    with site.dock.catalogue.reading() as connection:
+        came = custody.said_when_accepted(connection, clip.clip_id, authority)
+    if came.get("beginning_sha256") != playable.beginning_sha256:
+        raise OtherFileError(clip.clip_id)
 
 
 def _bytes(playable: Playable) -> Response:

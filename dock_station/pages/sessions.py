@@ -11,14 +11,14 @@ LONGEST_SESSION_SECONDS = 12 * 3600  # a shift: whoever works longer signs in on
 
 @dataclass(frozen=True)
 class Unlock:
-    """What one passphrase opened: the opener's token, and which clips it played so far.
+    """What one passphrase opened: the opener's token, and which clips it played so far, each by its beginning.
 
     The token never leaves this process: the cookie holds only the session's random name, so the cookie of a session
     that has ended opens nothing, wherever it was kept.
     """
 
     token: str
-    played: set[str] = field(default_factory=set)
+    played: dict[str, str] = field(default_factory=dict)  # clip id: digest of the beginning of what was played
     lock: threading.Lock = field(default_factory=threading.Lock)  # so that each clip is logged once, before its bytes
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dock_station.beginning import beginning_sha256
 from dock_station.opening.opener import Opener, seconds_since_boot
 from dock_station.opening.unlocks import LockedError
 from dock_station.playback.virtual_mp4 import VirtualMp4
@@ -83,6 +84,7 @@ class Playable:
     - Only what authenticates is given out: a changed byte raises ClipDamagedError where it is read.
     - `complete` is False for a clip whose end is missing: it plays `seconds`, up to its last whole fragment, and
       `damage` says what is wrong. Whether that was so when the clip came, its manifest says.
+    - `beginning_sha256` says of which clip it is, as `dock_station.beginning` has it.
     - The stored file is only read; without its index at the end, each fragment's beginning is read once.
     """
 
@@ -92,6 +94,8 @@ class Playable:
         weakref.finalize(self, file.close)
         self._lock = threading.Lock()
         with _told():
+            self.beginning_sha256 = beginning_sha256(file)
+            file.seek(0)
             self._sealed = SealedFile(file, read_header(file), FileKey(file_key))
             self._film = VirtualMp4(self._sealed)
         self.size = self._film.size
