@@ -7,7 +7,7 @@ UNITS = ("kB", "MB", "GB", "TB")
 
 def moment(at: datetime, *, seconds: bool = False) -> str:
     """Return a moment in the dock's local time."""
-    local = at.astimezone()
+    local = _local(at)
     return f"{local:%-d %b %Y, %H:%M:%S}" if seconds else f"{local:%-d %b %Y, %H:%M}"
 
 
@@ -18,12 +18,12 @@ def moment_utc(at: datetime) -> str:
 
 def day(on: date) -> str:
     """Return a calendar day; a moment's is its day in the dock's local time."""
-    return f"{on.astimezone() if isinstance(on, datetime) else on:%-d %b %Y}"
+    return f"{_local(on) if isinstance(on, datetime) else on:%-d %b %Y}"
 
 
 def clock_time(at: datetime) -> str:
     """Return the time of day in the dock's local time."""
-    return f"{at.astimezone():%H:%M}"
+    return f"{_local(at):%H:%M}"
 
 
 def duration(seconds: float) -> str:
@@ -50,3 +50,14 @@ def beginning(on: date) -> datetime:
 def day_after(on: date) -> date:
     """Return the next day."""
     return on + timedelta(days=1)
+
+
+def _local(at: datetime) -> datetime:
+    """Return the moment in the dock's local time; in UTC on the calendar's first and last day, beyond which is none.
+
+    A unit may state any moment, and the list of all clips must not fail by one of them.
+    """
+    try:
+        return at.astimezone()
+    except OverflowError:
+        return at

@@ -97,3 +97,20 @@ def test_a_path_of_this_site_may_be_gone_back_to(path: str) -> None:
 )
 def test_any_other_place_may_not(path: str | None) -> None:
     assert forms.own_path(path) is None
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "text"),
+    [
+        ("Europe/Berlin", datetime(9999, 12, 31, 23, 30, tzinfo=UTC), "31 Dec 9999, 23:30"),
+        ("America/New_York", datetime(1, 1, 1, 0, 30, tzinfo=UTC), "1 Jan 1, 00:30"),
+    ],
+)
+def test_a_moment_that_is_none_in_local_time_is_shown_in_utc(
+    monkeypatch: pytest.MonkeyPatch, berlin: None, zone: str, moment: datetime, text: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    assert shown.moment(moment) == text
+    assert text.startswith(shown.day(moment))
+    assert text.endswith(shown.clock_time(moment))
