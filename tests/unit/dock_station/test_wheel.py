@@ -1,9 +1,8 @@
-"""What is installed from a wheel has every file that a checkout has: pages, profiles, migrations and foreign licences."""
+"""What is installed from a wheel has every file that a checkout has: pages, profiles, migrations, foreign licences."""
 
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from zipfile import ZipFile
 
 import pytest

@@ -1,0 +1,147 @@
+"""The catalogue's contract, on SQLite and on a real PostgreSQL: the same tables, the same refusals, the same main job."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, inspect, text, update
+from sqlalchemy.exc import DBAPIError
+
+from dock_station import custody
+from dock_station.catalogue import entries, schema
+from dock_station.catalogue.database import Catalogue, CatalogueError
+from dock_station.catalogue.tables import custody_entries, metadata, units
+from evidence.docking import RefusalCode
+from tests.dock import NO_RESERVE, RunningDock, running_dock
+
+WAY_IN = 'echo "postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/"; cat > /dev/null'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A throw-away PostgreSQL: its URL without the database; it goes when its standard input is closed."""
+    command = ["pg_virtualenv", "sh", "-c", WAY_IN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        yield next(line.strip() for line in running.stdout if line.startswith("postgresql://"))
+        running.communicate()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
+    server: str = request.getfixturevalue("server")
+    whole = Catalogue(f"{server}postgres")
+    with whole.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS dock"))
+        connection.execute(text("CREATE DATABASE dock"))
+    whole.close()
+    return f"{server}dock"
+
+
+@pytest.fixture
+def catalogue(url: str) -> Iterator[Catalogue]:
+    opened = Catalogue(url)
+    schema.migrate(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dock(url: str, tmp_path: Path) -> Iterator[RunningDock]:
+    with running_dock(tmp_path / "dock", settings=f'{NO_RESERVE}\ncatalogue_url = "{url}"') as running:
+        yield running
+
+
+def test_the_migrations_make_the_tables_of_the_model(catalogue: Catalogue) -> None:
+    assert schema.differences(catalogue) == []
+    assert set(metadata.tables) < set(inspect(catalogue.engine).get_table_names())
+
+
+def test_a_difference_from_the_model_would_be_found(catalogue: Catalogue) -> None:
+    with catalogue.writing() as connection:
+        connection.execute(text("ALTER TABLE alarms ADD COLUMN surplus INTEGER"))
+    assert "surplus" in str(schema.differences(catalogue))
+
+
+def test_migrating_again_changes_nothing_and_going_back_leaves_no_table(catalogue: Catalogue) -> None:
+    version = schema.revision(catalogue)
+    schema.migrate(catalogue)
+    assert schema.revision(catalogue) == version
+    schema.go_back(catalogue, "base")
+    assert inspect(catalogue.engine).get_table_names() == ["alembic_version"]
+    with pytest.raises(schema.SchemaOutdatedError, match="mirrorcam-dock migrate"):
+        schema.require_current(catalogue)
+    schema.migrate(catalogue)
+    schema.require_current(catalogue)
+
+
+def test_what_fails_in_the_middle_of_writing_was_never_there(catalogue: Catalogue) -> None:
+    def write_and_fail() -> None:
+        with catalogue.writing() as connection:
+            connection.execute(units.insert().values(unit_id="unit-1"))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        write_and_fail()
+    with catalogue.reading() as connection:
+        assert connection.execute(units.select()).all() == []
+
+
+def test_a_reader_sees_one_state_while_another_writes(catalogue: Catalogue) -> None:
+    with catalogue.reading() as reader:
+        assert reader.execute(units.select()).all() == []
+        with catalogue.writing() as writer:
+            writer.execute(units.insert().values(unit_id="unit-1"))
+        assert reader.execute(units.select()).all() == []
+    with catalogue.reading() as reader:
+        assert len(reader.execute(units.select()).all()) == 1
+
+
+def test_two_writers_come_one_after_the_other(catalogue: Catalogue) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with catalogue.writing():
+            order.append("second")
+
+    with catalogue.writing() as connection:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(0.3)
+        connection.execute(units.insert().values(unit_id="unit-1"))
+        order.append("first")
+    waiting.join(30)
+    assert order == ["first", "second"]
+
+
+def test_a_clip_comes_in_and_its_custody_entries_cannot_be_touched(dock: RunningDock) -> None:
+    camera, unit = dock.unit()
+    clip = camera.clip()
+    dock.receipt(unit.bring(clip))
+    assert dock.is_stored(clip)
+    unit.seal(camera.signed(clip.manifest, clip.content[:-1])).refuses(409, RefusalCode.REPLAYED)
+    catalogue = dock.dock.catalogue
+    for change in (update(custody_entries).values(actor="nobody"), delete(custody_entries)):
+        with pytest.raises(DBAPIError, match="append-only"), catalogue.writing() as connection:
+            connection.execute(change)
+    with catalogue.reading() as connection:
+        checked = list(custody.checked(connection, dock.folder.authority()))
+        assert len(checked) == entries.count(connection) > 0
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://dock:secret@localhost/dock", "oracle:///"])
+def test_another_kind_of_database_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(CatalogueError, match=r"catalogue_url in dock\.toml") as refused:
+        Catalogue(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_is_one_sentence_without_its_password() -> None:
+    with pytest.raises(CatalogueError, match="cannot be opened") as refused:
+        schema.migrate(Catalogue("postgresql://dock:secret@127.0.0.1:1/dock"))
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
