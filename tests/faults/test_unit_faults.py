@@ -141,8 +141,10 @@ class TestTheStorage:
                 "storage_failed",
                 "The storage has failed, so nothing can be recorded: change this unit.",
             )
-            unit.say("touch")
+            unit.say("hold 2.2")
             assert unit.wait_for("fault", count=2)["kind"] == "clip_refused"
+            unit.say("is the hold over?")
+            unit.wait_for("misread")  # so long that the gauges have looked as well
             away.rename(folder.data)
             assert unit.record()["complete"]
             unit.say("quit")
