@@ -1,22 +1,28 @@
-"""The catalogue's contract, on SQLite and on a real PostgreSQL: the same tables, the same refusals, the same main job."""
+"""The catalogue's contract, on SQLite and on a real PostgreSQL: the same tables, the same refusals, the same job."""
 
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, inspect, text, update
+from sqlalchemy import Connection, delete, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dock_station import custody
-from dock_station.catalogue import entries, schema
+from dock_station.catalogue import alarms, entries, schema
 from dock_station.catalogue.database import Catalogue, CatalogueError
-from dock_station.catalogue.tables import custody_entries, metadata, units
-from evidence.docking import RefusalCode
+from dock_station.catalogue.tables import custody_entries, metadata
 from tests.dock import NO_RESERVE, RunningDock, running_dock
 
 WAY_IN = 'echo "postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/"; cat > /dev/null'
+
+AT = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)  # where a local clock would have been set
+
+
+def raise_one(connection: Connection) -> None:
+    alarms.raise_alarm(connection, kind="clock", subject="dock:dock-1", sentence="The clock jumped.", at=AT)
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +88,23 @@ def test_migrating_again_changes_nothing_and_going_back_leaves_no_table(catalogu
 def test_what_fails_in_the_middle_of_writing_was_never_there(catalogue: Catalogue) -> None:
     def write_and_fail() -> None:
         with catalogue.writing() as connection:
-            connection.execute(units.insert().values(unit_id="unit-1"))
+            raise_one(connection)
             raise LookupError
 
     with pytest.raises(LookupError):
         write_and_fail()
     with catalogue.reading() as connection:
-        assert connection.execute(units.select()).all() == []
+        assert alarms.still_open(connection) == []
 
 
 def test_a_reader_sees_one_state_while_another_writes(catalogue: Catalogue) -> None:
     with catalogue.reading() as reader:
-        assert reader.execute(units.select()).all() == []
+        assert alarms.still_open(reader) == []
         with catalogue.writing() as writer:
-            writer.execute(units.insert().values(unit_id="unit-1"))
-        assert reader.execute(units.select()).all() == []
+            raise_one(writer)
+        assert alarms.still_open(reader) == []
     with catalogue.reading() as reader:
-        assert len(reader.execute(units.select()).all()) == 1
+        assert [alarm.raised_at for alarm in alarms.still_open(reader)] == [AT]
 
 
 def test_two_writers_come_one_after_the_other(catalogue: Catalogue) -> None:
@@ -112,7 +118,7 @@ def test_two_writers_come_one_after_the_other(catalogue: Catalogue) -> None:
         waiting = threading.Thread(target=second)
         waiting.start()
         waiting.join(0.3)
-        connection.execute(units.insert().values(unit_id="unit-1"))
+        raise_one(connection)
         order.append("first")
     waiting.join(30)
     assert order == ["first", "second"]
@@ -123,13 +129,13 @@ def test_a_clip_comes_in_and_its_custody_entries_cannot_be_touched(dock: Running
     clip = camera.clip()
     dock.receipt(unit.bring(clip))
     assert dock.is_stored(clip)
-    unit.seal(camera.signed(clip.manifest, clip.content[:-1])).refuses(409, RefusalCode.REPLAYED)
+    dock.receipt(unit.seal(clip))
     catalogue = dock.dock.catalogue
     for change in (update(custody_entries).values(actor="nobody"), delete(custody_entries)):
         with pytest.raises(DBAPIError, match="append-only"), catalogue.writing() as connection:
             connection.execute(change)
     with catalogue.reading() as connection:
-        checked = list(custody.checked(connection, dock.folder.authority()))
+        checked = list(custody.checked(connection, dock.dock.authority()))
         assert len(checked) == entries.count(connection) > 0
 
 
