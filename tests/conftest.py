@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
     "tests/unit/dock_station/test_catalogue.py": ("pg_virtualenv",),
+    "tests/unit/dock_station/test_both_databases.py": ("pg_virtualenv",),
     "tests/browser": ("chromium",),
     "tests/conformance/age": ("age", "node", "Node packages"),
     "tests/conformance/tus": ("node", "Node packages"),
