@@ -90,7 +90,7 @@ def run(
 def status(folder: FolderOption) -> None:
     """Say how the unit stands: who it is, what waits for a dock, how much room is left."""
     installation = Installation.open(folder)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(_facts(installation))
     console.print(_waiting(installation) if installation.spool.waiting() else "\nNo clip waits for the dock.")
     for clip_id, sentence in installation.spool.refusals().items():
@@ -129,7 +129,7 @@ def _hand_over(installation: Installation) -> Course:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)  # a dock's sentence is but a text
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("Calling the dock", total=None)
 

@@ -49,7 +49,7 @@ def inspect(clip: ClipArgument) -> None:
     `mirrorcam-clip verify` does.
     """
     found = inspect_clip(ClipFiles.named(clip))
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for name, value in (*_stated(found.manifest), *_sealed(found.layout), ("Its end", found.end)):
         console.print(f"{name:<18}{value}", markup=False)
     console.print("\nThis is what the clip says of itself; whether it is true, 'mirrorcam-clip verify' finds out.")
@@ -96,7 +96,7 @@ def verify(
     with _progress("Reading", files.sealed.stat().st_size) as advance:
         verified = check_clip(files, trust, advance)
     manifest = verified.manifest
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     console.print(f"Clip {manifest.clip_id} is genuine.", style="bold")
     for finding in verified.findings:
         console.print("[green]good[/]", end=" ")
@@ -155,7 +155,7 @@ def open_clip(
                 unsealing.write_new_file(output, lambda sink: opened.copy_to(sink, advance))
         opened.check_end()
     if output != _STANDARD:
-        Console(highlight=False, soft_wrap=True).print(f"{output} has the whole clip.", markup=False)
+        Console(highlight=False, soft_wrap=True, emoji=False).print(f"{output} has the whole clip.", markup=False)
 
 
 def _passphrase(key_file: Path, file: Path | None) -> str:

@@ -110,6 +110,11 @@ def _place(error: OSError) -> str:
 
 
 def _complain(name: str, sentence: str) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(f"{name}:", style="bold red", end=" ")
-    console.print(sentence, markup=False)
+    console.print(shown(sentence))
+
+
+def shown(text: str) -> str:
+    """Return a text so that a terminal shows it and does not obey it: file names and certificates may hold anything."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -57,13 +57,16 @@ def opened(folder: Path) -> Iterator[Dock]:
 
 
 def console() -> Console:
-    """Return standard output, where nothing is coloured by guessing and no line is broken."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return standard output, where nothing is coloured by guessing, no line is broken, and a text is but a text.
+
+    What units and people wrote, pseudonyms say, may hold brackets and colons, in which rich would see its markup.
+    """
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def say(sentence: str) -> None:
     """Print one sentence."""
-    console().print(sentence, markup=False)
+    console().print(sentence)
 
 
 def followed(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:

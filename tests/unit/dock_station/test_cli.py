@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -226,6 +226,16 @@ def test_clips_are_listed_and_shown(stored: StoredDock) -> None:
     assert clip.ciphertext_sha256 in shown
     assert "unit-1, number 1" in shown
     assert "'mirrorcam-dock clips list'" in refused(call("clips", "show", "none", folder=stored.path), 1)
+
+
+def test_a_pseudonym_that_looks_like_markup_is_printed_as_it_stands(stored: StoredDock) -> None:
+    clip, wearer = stored.store(age=DAY), "[/red] :x: [link=x]"
+    with closing(sqlite3.connect(stored.path / "catalogue.sqlite3")) as database:
+        database.execute("UPDATE clips SET wearer = ?", (wearer,))
+        database.commit()
+    good(call("unit", "issue", "unit-1", "--to", wearer, folder=stored.path))
+    for words in (("clips", "list"), ("clips", "show", clip.clip_id), ("unit", "list")):
+        assert wearer in good(call(*words, folder=stored.path))
 
 
 def hold(stored: StoredDock, clip: Clip, *, review: str = "") -> Done:

@@ -249,3 +249,12 @@ def test_every_example_in_the_help_is_a_command_with_options_that_exist() -> Non
     for _, name, *rest in examples:
         help_page = call(name, "--help").stdout
         assert all(word in help_page for word in rest if word.startswith("--"))
+
+
+def test_a_file_name_or_certificate_that_would_command_the_terminal_does_not(copied: Path) -> None:
+    strange = copied.with_name("\x1b]0;owned\x07\x1b[2J:x:.mp4.age")
+    found = call("verify", strange, "--authority", copied.with_name("authority.crt"))
+    assert found.returncode == 5
+    assert "\N{REPLACEMENT CHARACTER}]0;owned\N{REPLACEMENT CHARACTER}" in found.stderr
+    assert ":x:.mp4.age is missing" in found.stderr
+    assert "\x1b" not in found.stderr
