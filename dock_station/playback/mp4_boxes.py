@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from evidence.errors import NotGenuineError
 
 BOX = struct.Struct(">I4s")  # size, name
+MAX_SAMPLES = 1 << 16  # in one `trun` box; a unit's has a quarter of a second, and a count alone takes no bytes
 _IS_NOT_KEY_FRAME = 0x0001_0000  # sample_is_non_sync_sample, §8.8.3.1
 
 
@@ -154,6 +155,8 @@ def _read_traf(moof: bytes, traf: Box, video: VideoTrack) -> Pictures | None:
 def _samples(moof: bytes, trun: Box, duration: int, default_flags: int) -> Iterator[tuple[int, int]]:
     """Yield duration and flags of each sample of a `trun` box, §8.8.8."""
     flags, count = struct.unpack_from(">II", moof, trun.start)
+    if count > MAX_SAMPLES:
+        raise struct.error
     at = trun.start + 8 + (4 if flags & 0x1 else 0)
     first_flags = None
     if flags & 0x4:

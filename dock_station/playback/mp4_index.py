@@ -27,6 +27,7 @@ _STARTS_WITH_KEY_FRAME = 0x9000_0000  # starts_with_SAP, SAP_type 1
 MAX_MOOV = 1 << 20
 MAX_MOOF = 1 << 20
 MAX_MFRA = 1 << 24  # some 30 hours
+MAX_BOXES = 1 << 20  # four times what the longest clip that a policy allows (720 minutes) has with padding
 MAX_TAIL = 64  # fragments; a unit's key frames come once in four
 
 
@@ -211,7 +212,11 @@ def _walked(source: Source, video: VideoTrack, at: int) -> tuple[list[Fragment],
     """Go from fragment to fragment up to the last whole one."""
     fragments: list[Fragment] = []
     end = at
+    boxes = 0
     while at + BOX.size <= source.size:
+        boxes += 1
+        if boxes > MAX_BOXES:
+            raise NotPlayableError("it has more boxes than a clip of a unit")
         size, name = _box_at(source, at)
         if name == b"moof" and at + size + BOX.size <= source.size:
             seen, mdat_at = _read_moof(source, at, video)

@@ -254,3 +254,21 @@ def test_more_fragments_than_one_box_can_list_go_into_several(monkeypatch: pytes
     times = sought(played, 6.5)
     assert times[0] <= 6.5
     assert times == pytest.approx(decoded(mp4)[-len(times) :])
+
+
+def test_a_fragment_that_claims_millions_of_pictures_in_no_bytes_is_not_counted_through() -> None:
+    mp4 = bytearray(silent())
+    at = -1
+    while (at := mp4.find(b"trun", at + 1)) >= 0:
+        struct.pack_into(">II", mp4, at + 4, 1, 3_000_000)
+    with pytest.raises(NotPlayableError, match="a fragment is damaged"):
+        index_of(Content(bytes(mp4)))
+
+
+def test_a_clip_of_empty_boxes_is_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mp4_index, "MAX_BOXES", 1000)
+    header = silent()[: places(silent(), b"moof")[0]]
+    content = Content(header + struct.pack(">I4s", 8, b"free") * 100_000)
+    with pytest.raises(NotPlayableError, match="more boxes than a clip"):
+        index_of(content)
+    assert content.bytes_read < len(header) + 20_000
