@@ -14,7 +14,6 @@ UNFORESEEN = "The dock met an error of its own; try again, and tell IT if it com
 SIGN_IN_FIRST = "Sign in first."
 LOCKED = "This clip is locked: unlock it with your passphrase on its page."
 GONE = "This clip was deleted; only its record is left."
-RANGE_OUTSIDE = "The clip has no bytes at the place that was asked for."
 
 # What was asked of a form
 CASE_NUMBER_MISSING = "Enter the case number, at most 64 characters on one line."
@@ -24,7 +23,6 @@ DATE_WRONG = "A date is written as year-month-day; the list is shown without it.
 
 # Good news
 HOLD_SET = "The clip is held: it is kept until the hold is released."
-UNLOCKED = "Clips are unlocked."
 LOCKED_AGAIN = "Clips are locked again."
 SIGNED_OUT = "You are signed out."
 

@@ -1,6 +1,5 @@
 """The catalogue's contract, on SQLite and on a real PostgreSQL: the same tables, the same refusals, the same job."""
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,8 +14,7 @@ from dock_station.catalogue import alarms, entries, schema
 from dock_station.catalogue.database import Catalogue, CatalogueError
 from dock_station.catalogue.tables import custody_entries, metadata
 from tests.dock import NO_RESERVE, RunningDock, running_dock
-
-WAY_IN = 'echo "postgresql://$PGUSER:$PGPASSWORD@$PGHOST:$PGPORT/"; cat > /dev/null'
+from tests.postgresql import PostgreSql, postgresql
 
 AT = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)  # where a local clock would have been set
 
@@ -26,26 +24,17 @@ def raise_one(connection: Connection) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A throw-away PostgreSQL: its URL without the database; it goes when its standard input is closed."""
-    command = ["pg_virtualenv", "sh", "-c", WAY_IN]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        yield next(line.strip() for line in running.stdout if line.startswith("postgresql://"))
-        running.communicate()
+def server() -> Iterator[PostgreSql]:
+    with postgresql() as running:
+        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
-    server: str = request.getfixturevalue("server")
-    whole = Catalogue(f"{server}postgres")
-    with whole.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS dock"))
-        connection.execute(text("CREATE DATABASE dock"))
-    whole.close()
-    return f"{server}dock"
+    server: PostgreSql = request.getfixturevalue("server")
+    return server.new_database()
 
 
 @pytest.fixture
