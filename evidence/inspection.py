@@ -53,7 +53,6 @@ class Inspection:
     files: ClipFiles
     layout: Layout
     manifest: Manifest | None
-    has_signature: bool
 
     @property
     def end(self) -> str:
@@ -80,4 +79,4 @@ def inspect(files: ClipFiles) -> Inspection:
             raise BadFileError(files.sealed, error) from error
     layout = Layout.of(header, files.sealed.stat().st_size)
     manifest = manifests.decode(files.read_manifest()) if files.manifest.is_file() else None
-    return Inspection(files, layout, manifest, files.signature.is_file())
+    return Inspection(files, layout, manifest)
