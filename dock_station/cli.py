@@ -29,6 +29,7 @@ from dock_station.settings import DockFolder
 from evidence import commandline
 from evidence.commandline import group
 from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.memory import forbid_core_dumps
 
 app = group("""Keep what the cameras recorded: take clips in, keep them locked, delete each when its time is over.
 
@@ -86,6 +87,7 @@ class RetentionIncompleteError(MirrorcamError):
 @app.callback()
 def _every_command() -> None:
     os.umask(0o077)  # whatever the dock writes is for the dock alone
+    forbid_core_dumps()  # passphrases pass through here, and keys of the clips that are being played
     journal.keep_quiet()
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+from ipaddress import IPv6Network
 from pathlib import Path
 
 from flask import Flask, Response, request
@@ -54,7 +55,18 @@ def protect(app: Flask, key_file: Path) -> Limiter:
     )
     CSRFProtect(app)
     app.after_request(_add_headers)
-    return Limiter(get_remote_address, app=app, storage_uri="memory://")
+    return Limiter(_computer, app=app, storage_uri="memory://")
+
+
+def _computer() -> str:
+    """Return which computer asks, for the limits: in IPv6 its network, for within that it has addresses without end."""
+    address = get_remote_address()
+    try:
+        network = IPv6Network((address, 64), strict=False)  # RFC 4291 §2.5.4
+    except ValueError:
+        return address  # IPv4, by itself
+    mapped = network.network_address.packed[:8] == bytes(8)  # as a listener at '::' sees IPv4, RFC 4291 §2.5.5.2
+    return address if mapped else str(network)
 
 
 def _add_headers(response: Response) -> Response:

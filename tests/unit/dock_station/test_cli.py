@@ -165,6 +165,14 @@ def test_the_dock_makes_its_catalogue_serves_over_tls_and_ends_cleanly(tmp_path:
     assert (folder.path / "catalogue.sqlite3").stat().st_mode & 0o077 == 0
 
 
+def test_the_process_that_takes_passphrases_and_opens_clips_leaves_no_core_dump(tmp_path: Path) -> None:
+    with running("serve", "--folder", dock_folder(tmp_path / "dock", Pki()).path) as dock:
+        dock.wait_for(lambda event: event.get("listener") == "pages")
+        limits = Path(f"/proc/{dock.process.pid}/limits").read_text().splitlines()
+        assert next(line for line in limits if line.startswith("Max core file size")).split()[4:6] == ["0", "0"]
+        assert dock.end(signal.SIGTERM) == 0
+
+
 def test_an_address_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     first = dock_folder(tmp_path / "one", Pki())
     with running("serve", "--folder", first.path) as dock:

@@ -51,6 +51,25 @@ def test_after_too_many_wrong_passwords_the_page_says_how_long_to_wait(pages: Pa
     assert "wait 1 minute" in text_of(answer)
 
 
+@pytest.mark.parametrize(
+    ("addresses", "last"),
+    [
+        ([f"2001:db8::{number:x}" for number in range(1, 12)], 429),
+        ([f"2001:db8:0:{number:x}::1" for number in range(1, 12)], 401),
+        ([f"::ffff:192.0.2.{number}" for number in range(1, 12)], 401),
+    ],
+)
+def test_a_computer_with_many_addresses_of_one_network_gets_no_more_attempts_than_another(
+    pages: Pages, addresses: list[str], last: int
+) -> None:
+    browser = pages.stranger()
+    statuses = []
+    for number, address in enumerate(addresses):
+        browser.client.environ_base["REMOTE_ADDR"] = address
+        statuses.append(browser.sign_in(f"nobody-{number}").status_code)
+    assert statuses == [401] * 10 + [last]
+
+
 def test_one_computer_gets_ten_attempts_a_minute_for_all_logins_together(pages: Pages) -> None:
     browser = pages.stranger()
     statuses = [browser.sign_in(f"nobody-{number}").status_code for number in range(11)]
