@@ -4,7 +4,7 @@
 which nobody can ever erase a name from, wherever the catalogue has another place for it.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,7 @@ from dock_station.dock import Dock
 from evidence.errors import MirrorcamError
 
 LONGEST_CASE_NUMBER = 64  # catalogue.tables.holds
+LONGEST_REVIEW = timedelta(days=3653)  # our choice: in ten years at the latest somebody looks at a hold again
 
 
 class ClipUnknownError(MirrorcamError):

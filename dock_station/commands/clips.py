@@ -1,6 +1,6 @@
 """`mirrorcam-dock clips` and `custody`: what is kept, and what was done to it."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
@@ -30,8 +30,6 @@ from evidence.errors import NotGenuineError
 
 clips_app = group("The clips that this dock keeps, and the records of those it has deleted.")
 custody_app = group("The custody log: everything that anyone did to a clip, each entry chained to the one before.")
-
-LONGEST_REVIEW = timedelta(days=3653)  # ten years
 
 
 class ClipsDifferError(NotGenuineError):
@@ -109,7 +107,7 @@ def _hold_clip(
     """Keep a clip from deletion: it stays until the hold is released, whatever the policy says."""
     today = datetime.now(UTC).date()
     review_on: date = review.date()
-    if not today < review_on <= today + LONGEST_REVIEW:
+    if not today < review_on <= today + decisions.LONGEST_REVIEW:
         raise typer.BadParameter("choose a day after today and within ten years", param_hint="--review")
     if len(case_number) > decisions.LONGEST_CASE_NUMBER:
         raise typer.BadParameter(f"{decisions.LONGEST_CASE_NUMBER} characters at most", param_hint="--case")

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 
-from dock_station.decisions import LONGEST_CASE_NUMBER
+from dock_station.decisions import LONGEST_CASE_NUMBER, LONGEST_REVIEW
 from dock_station.pages import words
 from dock_station.pages.forms import day, line, paragraph
 
 LONGEST_REASON = 500
-LONGEST_REVIEW = timedelta(days=3653)
 
 
 @dataclass(frozen=True)
