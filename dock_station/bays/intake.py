@@ -33,6 +33,10 @@ from evidence.signature import Signed, verify
 
 log = structlog.get_logger()
 
+# Alarms about refused clips that are open at a time. Beyond it the journal alone has them: a unit in wrong hands makes
+# hundreds a second, and the custody log keeps each entry for ever.
+MOST_REFUSALS = 200
+
 
 class Intake:
     """What checks a clip before the vault takes it.
@@ -180,6 +184,8 @@ class Intake:
         kind = type(error).__name__
         log.warning("intake_refused", clip=clip_id, unit=unit.name, error=kind)
         with self._dock.catalogue.writing() as connection:
+            if alarms.count_open(connection, alarms.CLIP_REFUSED) >= MOST_REFUSALS:
+                return
             fresh = alarms.raise_alarm(
                 connection,
                 kind=alarms.CLIP_REFUSED,

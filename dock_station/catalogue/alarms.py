@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from dock_station.catalogue import rows
 from dock_station.catalogue.tables import alarms
@@ -44,6 +44,12 @@ def find_open(connection: Connection, kind: str, subject: str) -> Alarm | None:
     """Return the open alarm of this kind about this subject."""
     found = select(alarms).where(alarms.c.kind == kind, alarms.c.subject == subject, alarms.c.cleared_at.is_(None))
     return rows.one(Alarm, connection.execute(found).first())
+
+
+def count_open(connection: Connection, kind: str) -> int:
+    """Return how many alarms of this kind are open."""
+    found = select(func.count()).select_from(alarms).where(alarms.c.kind == kind, alarms.c.cleared_at.is_(None))
+    return connection.execute(found).scalar_one()
 
 
 def raise_alarm(connection: Connection, *, kind: str, subject: str, sentence: str, at: datetime) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from dock_station import custody
+from dock_station.bays import intake
 from dock_station.catalogue import chains
 from evidence import receipt as receipts
 from evidence.docking import SEAL_PATH, RefusalCode, SealRequest
@@ -351,3 +352,15 @@ def test_two_units_clips_do_not_mix(dock: RunningDock) -> None:
     dock.receipt(other_hands.bring(second))
     assert dock.is_stored(first)
     assert dock.is_stored(second)
+
+
+def test_a_unit_that_is_refused_without_end_fills_neither_the_alarms_nor_the_custody_log(
+    dock: RunningDock, camera: Camera, unit: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_REFUSALS", 3)
+    for _ in range(5):
+        seal_raw(unit, camera.clip(10), msgspec.json.encode(SealRequest(manifest=b"{}", signature=b""))).refuses(
+            422, RefusalCode.SCHEMA
+        )
+    assert len(dock.alarms()) == 3
+    assert [action for action, _ in dock.log()] == ["clip-refused"] * 3
