@@ -94,7 +94,10 @@ def _instructions(stage: Stage, unit: Program) -> Table:
     headless = [event["sentence"] for event in unit.events if event.get("event") == "headless"]
     table = Table(show_header=False, box=None, padding=(0, 2), title="Mirrorcam demo", title_justify="left")
     if headless:
-        table.add_row("Unit", f"{headless[0]} Type here instead: touch, hold 2, dock, undock, quit.")
+        instead = "Type here instead: touch, hold 2, dock, undock, quit."
+        if not _touches():
+            instead = "There is nobody to touch it either: start this at a terminal, or with ONCE=1."
+        table.add_row("Unit", f"{headless[0]} {instead}")
     else:
         table.add_row("Unit", "in its window, dark: standby.")
         table.add_row("", "Click or touch it: it records, and shows the live picture, mirrored, with the REC mark.")
