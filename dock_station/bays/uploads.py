@@ -18,6 +18,9 @@ from evidence.errors import MirrorcamError
 
 # The longest clip that a policy allows (720 minutes) at 50 Mbit/s, more than any camera of ours makes, has 270 GB.
 MAX_BYTES = 300 * 10**9
+MOST_OF_ONE_UNIT = (
+    16  # at a time; a unit brings one clip after the other, and leaves one unfinished when it is taken off
+)
 KEPT_FOR = timedelta(days=7)  # since its last piece; an upload is a copy of what the unit still has
 PIECE = 1 << 20  # bytes received before they are written
 PATIENCE_SECONDS = 10
@@ -105,7 +108,8 @@ class Uploads:
 
     Contract: after `append` has returned or raised, and after a crash at any line, the upload goes on at an offset
     that was acknowledged or lies behind one; every byte before it is durable. A unit sees its own uploads only. A clip
-    has one upload: a new one of the same unit takes the place of the one before.
+    has one upload: a new one of the same unit takes the place of the one before. A unit has at most MOST_OF_ONE_UNIT:
+    for one more the oldest goes.
     """
 
     def __init__(
@@ -133,9 +137,10 @@ class Uploads:
         self.expire()
         with self._catalogue.reading() as connection:
             former = uploads.of_clip(connection, unit_id, clip_id)
-        if former:
+            begun = [each for each in uploads.under_way(connection) if each.unit_id == unit_id and each != former]
+        for old in [*([former] if former else []), *begun[: max(0, len(begun) + 1 - MOST_OF_ONE_UNIT)]]:
             with suppress(UploadUnknownError):  # another connection was quicker
-                self.terminate(unit_id, former.upload_id)
+                self.terminate(unit_id, old.upload_id)
         upload = Upload(secrets.token_hex(16), unit_id, clip_id, metadata, length, 0, now, now + KEPT_FOR)
         with self._catalogue.writing() as connection:
             stored = clips.find(connection, clip_id)

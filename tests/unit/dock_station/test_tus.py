@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dock_station.bays import uploads
 from dock_station.bays.uploads import KEPT_FOR, MAX_BYTES
 from evidence.docking import UPLOADS_PATH, RefusalCode
 from tests.dock import Camera, RunningDock, SealedClip, Visitor, patch_head, running_dock, until
@@ -339,3 +340,15 @@ def test_the_bays_speak_tls_1_3_only(dock: RunningDock, camera: Camera) -> None:
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError):
         Visitor(dock.port, context).head(UPLOADS_PATH)
+
+
+def test_a_unit_that_begins_uploads_without_end_keeps_its_newest_ones_only(
+    dock: RunningDock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MOST_OF_ONE_UNIT", 8)
+    camera, unit = dock.unit("unit-2")
+    _, other = dock.unit("unit-3")
+    assert other.create(camera.clip(10).clip_id, 100).status == 201
+    begun = [unit.create(camera.clip(10).clip_id, 100).headers["location"] for _ in range(10)]
+    assert len(dock.uploads()) == 9
+    assert [unit.head(location).status for location in begun] == [404] * 2 + [200] * 8
