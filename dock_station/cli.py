@@ -62,11 +62,11 @@ app.add_typer(clock_app, name="clock")
 class CannotListenError(EnvironmentalError):
     """An address of dock.toml cannot be listened at."""
 
-    def __init__(self, name: str, server: Server, error: OSError) -> None:
+    def __init__(self, name: str, server: Server) -> None:
         address, port = server.bind_addr[:2]
         super().__init__(
-            f"The {name} cannot be opened at {address} port {port} ({error.strerror or error}): "
-            "see whether the dock runs already, or choose another port in dock.toml."
+            f"The {name} cannot be opened at {address} port {port}: see whether the dock runs already, or choose "
+            "another port, or an address of this computer, in dock.toml."
         )
 
 
@@ -171,7 +171,7 @@ def _listen(running: ExitStack, name: str, server: Server) -> None:
     try:
         running.enter_context(listening(name, server))
     except OSError as error:
-        raise CannotListenError(name, server, error) from error
+        raise CannotListenError(name, server) from error
 
 
 def _stop_by_signal() -> threading.Event:

@@ -115,8 +115,3 @@ def disable(connection: Connection, person_id: int, at: datetime) -> bool:
     """Let the person in no more; False where they were disabled before."""
     changed = update(people).where(people.c.person_id == person_id, people.c.disabled_at.is_(None))
     return connection.execute(changed.values(disabled_at=at)).rowcount == 1
-
-
-def enable(connection: Connection, person_id: int) -> None:
-    """Let a disabled person in again."""
-    connection.execute(update(people).where(people.c.person_id == person_id).values(disabled_at=None))
