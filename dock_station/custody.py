@@ -151,19 +151,19 @@ def knows(connection: Connection, seen: CustodyHead) -> bool:
     return entry is not None and entry.sha256 == seen.sha256
 
 
-def check(connection: Connection, authority: Authority) -> CustodyHead | None:
+def check(connection: Connection, authority: Authority, dock_id: str) -> CustodyHead | None:
     """Check the whole log, and return its head (None: it is empty); raises CustodyBrokenError as `checked` does."""
     newest: Entry | None = None
-    for entry in checked(connection, authority):
+    for entry in checked(connection, authority, dock_id):
         newest = entry
     return head_of(newest) if newest else None
 
 
-def checked(connection: Connection, authority: Authority) -> Iterator[Entry]:
+def checked(connection: Connection, authority: Authority, dock_id: str) -> Iterator[Entry]:
     """Compute the whole chain anew, check every signature, and yield each entry that is good, in order.
 
     `authority` comes without a list of revoked certificates: what a signer signed before it was revoked stays signed.
-    Raises CustodyBrokenError that names the first bad entry.
+    Every signer must be one of the dock `dock_id`. Raises CustodyBrokenError that names the first bad entry.
     """
     signers: dict[str, x509.Certificate] = {}
     previous = NOTHING_BEFORE
@@ -171,13 +171,13 @@ def checked(connection: Connection, authority: Authority) -> Iterator[Entry]:
         _check_place(entry, number, previous)
         content = _content(entry)
         if entry.signer_sha256 not in signers:
-            signers[entry.signer_sha256] = _signer(connection, entry, authority)
+            signers[entry.signer_sha256] = _signer(connection, entry, authority, dock_id)
         _check_signature(entry, content, signers[entry.signer_sha256])
         previous = entry.sha256
         yield entry
 
 
-def said_when_accepted(connection: Connection, clip_id: str, authority: Authority) -> dict[str, object]:
+def said_when_accepted(connection: Connection, clip_id: str, authority: Authority, dock_id: str) -> dict[str, object]:
     """Return the details of the entry with which a clip came, its hash and signature checked.
 
     Whether the entry is in its place, only `check` says. Raises CustodyBrokenError, also where there is none.
@@ -186,7 +186,7 @@ def said_when_accepted(connection: Connection, clip_id: str, authority: Authorit
     if entry is None:
         raise CustodyBrokenError(entries.count(connection), f"no entry before it says how clip {clip_id} came")
     content = _content(entry)
-    _check_signature(entry, content, _signer(connection, entry, authority))
+    _check_signature(entry, content, _signer(connection, entry, authority, dock_id))
     return dict(json.loads(entry.details))
 
 
@@ -260,16 +260,18 @@ def _content(entry: Entry) -> bytes:
     return content
 
 
-def _signer(connection: Connection, entry: Entry, authority: Authority) -> x509.Certificate:
-    """Return the certificate of the entry's signer, which the authority has issued to a dock for signing."""
+def _signer(connection: Connection, entry: Entry, authority: Authority, dock_id: str) -> x509.Certificate:
+    """Return the certificate of the entry's signer, which the authority has issued to this dock for signing."""
     try:
         pem = clips.certificate(connection, entry.signer_sha256)
         certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
-        authority.check(certificate, Role.DOCK_SIGNER, entry.at)
+        holder = authority.check(certificate, Role.DOCK_SIGNER, entry.at)
     except (NoResultFound, ValueError) as error:
         raise CustodyBrokenError(entry.number, "the certificate of its signer is lost") from error
     except CertificateError as error:
         raise CustodyBrokenError(entry.number, "its signer is not a dock of this authority") from error
+    if holder.name != dock_id:
+        raise CustodyBrokenError(entry.number, f"its signer is dock {holder.name}")
     if hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest() != entry.signer_sha256:
         raise CustodyBrokenError(entry.number, "the certificate of its signer was changed")
     return certificate

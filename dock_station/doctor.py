@@ -187,7 +187,7 @@ def _deletions(connection: Connection, now: datetime) -> Iterator[str]:
 
 def _custody(connection: Connection, dock: Dock, now: datetime) -> Iterator[str]:
     try:
-        custody.check(connection, Authority(load_certificate(dock.folder.authority_file)))
+        custody.check(connection, Authority(load_certificate(dock.folder.authority_file)), dock.settings.dock_id)
     except (custody.CustodyBrokenError, CertificateError) as error:
         yield str(error)
     newest = entries.newest(connection)

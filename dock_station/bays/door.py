@@ -134,7 +134,7 @@ def _read(model: type[Model], limit: int, document: str) -> Model:
 def _refuse(error: MirrorcamError) -> Response:
     status, code = next((REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS), NOT_IN_ORDER)
     unit = holder_of(g.certificate).name if "unit" in g else None
-    log.warning("request_refused", code=code, status=status[:3], unit=unit, method=request.method, path=request.path)
+    log.warning("request_refused", code=code, status=status[:3], unit_id=unit, method=request.method, path=request.path)
     return _json(status, _refusal(code, str(error)))
 
 

@@ -155,7 +155,7 @@ class Intake:
                 },
             )
             _clear_refusal(connection, clip.clip_id, now)
-        log.info("intake_accepted", clip=clip.clip_id, unit=clip.unit_id, bytes=clip.ciphertext_bytes)
+        log.info("intake_accepted", clip_id=clip.clip_id, unit_id=clip.unit_id, bytes=clip.ciphertext_bytes)
         return self._receipt(clip, custody.head_of(entry))
 
     def _receipt_again(self, stored: Clip, unit: Holder, content: bytes) -> Signed:
@@ -182,7 +182,7 @@ class Intake:
 
     def _note_refusal(self, unit: Holder, clip_id: str, error: NotGenuineError) -> None:
         kind = type(error).__name__
-        log.warning("intake_refused", clip=clip_id, unit=unit.name, error=kind)
+        log.warning("intake_refused", clip_id=clip_id, unit_id=unit.name, error=kind)
         with self._dock.catalogue.writing() as connection:
             if alarms.count_open(connection, alarms.CLIP_REFUSED) >= MOST_REFUSALS:
                 return

@@ -71,7 +71,7 @@ class Reception:
             for seen in greeting.seen_heads:
                 if seen.dock_id == self._dock.settings.dock_id and not custody.knows(connection, seen.head):
                     self._raise_rewritten(connection, unit.name, seen.head, now)
-        log.info("unit_greeted", unit=unit.name, clips_waiting=greeting.clips_waiting)
+        log.info("unit_greeted", unit_id=unit.name, clips_waiting=greeting.clips_waiting)
         welcome = Welcome(
             dock_id=self._dock.settings.dock_id,
             unit_id=unit.name,
@@ -91,7 +91,7 @@ class Reception:
             f"Unit {unit_id} has seen entry {seen.entries} of this custody log otherwise than it stands there now: the "
             "log was rewritten, or this dock was set back to a backup; call the auditor."
         )
-        log.error("custody_rewritten", unit=unit_id, entries=seen.entries)
+        log.error("custody_rewritten", unit_id=unit_id, entries=seen.entries)
         if alarms.raise_alarm(connection, kind=alarms.CUSTODY_REWRITTEN, subject=dock, sentence=sentence, at=now):
             self._dock.custody.append(
                 connection,

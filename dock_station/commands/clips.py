@@ -148,7 +148,7 @@ def _verify_custody(folder: FolderOption) -> None:
     newest: Entry | None = None
     with opened(folder) as dock, dock.catalogue.reading() as connection:
         authority = Authority(load_certificate(dock.folder.authority_file))
-        checked = custody.checked(connection, authority)
+        checked = custody.checked(connection, authority, dock.settings.dock_id)
         for entry in followed(checked, entries.count(connection), "Checking the custody log"):
             newest = entry
     if newest is None:

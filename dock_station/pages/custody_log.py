@@ -37,7 +37,7 @@ def blueprint(site: Site) -> Blueprint:
         authority = Authority(site.dock.authority().certificate)
         try:
             with site.dock.catalogue.reading() as connection:
-                head = custody.check(connection, authority)
+                head = custody.check(connection, authority, site.dock.settings.dock_id)
             flash(words.custody_is_whole(head.entries, head.sha256) if head else words.CUSTODY_EMPTY, "good")
         except custody.CustodyBrokenError as error:
             head = None

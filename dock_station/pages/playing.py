@@ -73,7 +73,7 @@ def _require_same(site: Site, clip: Clip, playable: Playable) -> None:
     # Without the list of revoked certificates: what a signer signed before it was revoked stays signed.
     authority = Authority(site.dock.authority().certificate)
     with site.dock.catalogue.reading() as connection:
-        came = custody.said_when_accepted(connection, clip.clip_id, authority)
+        came = custody.said_when_accepted(connection, clip.clip_id, authority, site.dock.settings.dock_id)
     if came.get("beginning_sha256") != playable.beginning_sha256:
         raise OtherFileError(clip.clip_id)
 

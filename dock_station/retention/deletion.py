@@ -94,7 +94,7 @@ class Deleter:
             self._remove(clip)
             self._record(connection, clip, was_there=was_there)
         log.info(
-            "clip_deleted", clip=clip_id, bytes=clip.ciphertext_bytes, due_at=f"{deletion.due_at:%Y-%m-%dT%H:%M:%SZ}"
+            "clip_deleted", clip_id=clip_id, bytes=clip.ciphertext_bytes, due_at=f"{deletion.due_at:%Y-%m-%dT%H:%M:%SZ}"
         )
         return Outcome.DELETED
 

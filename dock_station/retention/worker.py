@@ -125,7 +125,7 @@ class RetentionWorker:
         return Run(stopped=sentence)
 
     def _raise_failed(self, clip_id: str, sentence: str) -> None:
-        log.error("clip_deletion_failed", clip=clip_id, reason=sentence)
+        log.error("clip_deletion_failed", clip_id=clip_id, reason=sentence)
         self._raise(alarms.DELETION_FAILED, f"clip:{clip_id}", sentence)
 
     def _raise(self, kind: str, subject: str, sentence: str) -> None:

@@ -156,7 +156,7 @@ class Story:
         with hands.dock.catalogue.reading() as connection:
             kept = clips.find(connection, self.clip.clip_id)
             begun = uploads.of_clip(connection, "unit-1", self.clip.clip_id)
-            custody.check(connection, self._pki.authority())
+            custody.check(connection, self._pki.authority(), "dock-1")
         if kept:
             assert begun is None
             self._check_kept(store, self.clip)
@@ -172,7 +172,7 @@ class Story:
         assert kept == sorted(wanted)
         with hands.dock.catalogue.reading() as connection:
             assert uploads.under_way(connection) == []
-            head = custody.check(connection, self._pki.authority())
+            head = custody.check(connection, self._pki.authority(), "dock-1")
         assert head
         assert head.entries == 2
 

@@ -99,7 +99,7 @@ def _state(folder: Path, clip: Clip) -> tuple[int, bool, bool]:
 def _is_deleted_once_and_for_all(stored: StoredDock, folder: Path, clip: Clip) -> None:
     dock = Dock.open(DockFolder(folder), stored.time.now)
     with dock.catalogue.reading() as connection:
-        assert custody.check(connection, dock.authority())
+        assert custody.check(connection, dock.authority(), "dock-1")
         actions = [entry.action for entry in entries.of_subject(connection, f"clip:{clip.clip_id}")]
         record, row = deletions.find(connection, clip.clip_id), clips.find(connection, clip.clip_id)
     dock.close()

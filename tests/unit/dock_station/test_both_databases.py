@@ -99,7 +99,7 @@ def test_clips_are_listed_and_a_hold_keeps_one_when_the_others_go(dock: RunningD
         gone = deletions.find(connection, first.clip_id)
         assert gone
         assert gone.deleted_at
-        custody.check(connection, dock.pki.authority())
+        custody.check(connection, dock.pki.authority(), "dock-1")
 
 
 def test_clips_that_came_while_the_clock_was_in_doubt_are_kept_from_its_end_on(dock: RunningDock) -> None:

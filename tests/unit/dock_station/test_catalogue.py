@@ -124,7 +124,7 @@ def test_a_clip_comes_in_and_its_custody_entries_cannot_be_touched(dock: Running
         with pytest.raises(DBAPIError, match="append-only"), catalogue.writing() as connection:
             connection.execute(change)
     with catalogue.reading() as connection:
-        checked = list(custody.checked(connection, dock.dock.authority()))
+        checked = list(custody.checked(connection, dock.dock.authority(), "dock-1"))
         assert len(checked) == entries.count(connection) > 0
 
 

@@ -199,7 +199,7 @@ def test_a_folder_that_is_no_docks_is_one_sentence(tmp_path: Path) -> None:
 def test_retention_as_a_process_deletes_at_its_start_and_ends_when_told(stored: StoredDock) -> None:
     clip, young = stored.store(age=31 * DAY), stored.store(age=DAY)
     with running("retention", "--folder", stored.path) as retention:
-        assert retention.wait_for(lambda event: event["event"] == "clip_deleted")["clip"] == clip.clip_id
+        assert retention.wait_for(lambda event: event["event"] == "clip_deleted")["clip_id"] == clip.clip_id
         assert retention.wait_for(lambda event: event["event"] == "retention_run")["deleted"] == 1
         assert retention.end(signal.SIGTERM) == 0
     assert stored.files_of(clip) == []
@@ -368,6 +368,22 @@ def test_a_custody_log_whose_signer_was_swapped_is_broken_from_its_first_entry(
     sentence = refused(call("custody", "verify", folder=stored.path), 3)
     assert "broken at entry 1" in sentence
     assert words in sentence
+
+
+def test_a_custody_log_signed_by_another_dock_of_the_town_is_not_this_docks(stored: StoredDock) -> None:
+    call("retention", "--once", folder=stored.path)
+    stored.dock.close()
+    other = stored.pki.dock_signer("dock-2")
+    with sqlite3.connect(stored.path / "catalogue.sqlite3") as database:
+        for (trigger,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {trigger}")
+        pem = other.certificate_pem.decode()
+        database.execute(
+            "INSERT INTO certificates VALUES (?, 'urn:mirrorcam:dock-signer:dock-2', ?)", (other.sha256, pem)
+        )
+        database.execute("UPDATE custody_entries SET signer_sha256 = ?", (other.sha256,))
+    database.close()
+    assert "its signer is dock dock-2" in refused(call("custody", "verify", folder=stored.path), 3)
 
 
 @pytest.mark.parametrize("words", [("clips", "list"), ("retention", "--once"), ("custody", "verify")])

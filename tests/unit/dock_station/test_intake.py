@@ -49,7 +49,7 @@ def test_a_clip_that_was_uploaded_and_sealed_is_kept_and_gives_a_receipt_that_ve
     assert not dock.uploads()
     assert dock.vault_files() == [f"clips/{clip.clip_id}{suffix}" for suffix in (".json", ".json.sig", ".mp4.age")]
     with dock.dock.catalogue.reading() as connection:
-        assert custody.check(connection, dock.pki.authority()) == receipt.custody
+        assert custody.check(connection, dock.pki.authority(), "dock-1") == receipt.custody
 
 
 def test_clips_that_follow_each_other_are_all_kept(dock: RunningDock, camera: Camera, unit: Visitor) -> None:

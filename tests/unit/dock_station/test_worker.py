@@ -66,7 +66,7 @@ def test_a_clip_whose_time_is_over_is_gone_with_a_record_and_an_entry(stored: St
     with stored.dock.catalogue.reading() as connection:
         record = deletions.find(connection, clip.clip_id)
         trail = entries.of_subject(connection, f"clip:{clip.clip_id}")
-        assert custody.check(connection, stored.dock.authority())
+        assert custody.check(connection, stored.dock.authority(), "dock-1")
     assert record
     assert (record.deleted_at, record.ciphertext_sha256) == (stored.time.now(), clip.ciphertext_sha256)
     assert [entry.action for entry in trail] == ["clip-deletion-intended", "clip-deleted"]
