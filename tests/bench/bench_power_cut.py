@@ -33,8 +33,7 @@ def _losses(units: Units, bits_per_second: int) -> list[Row]:
     footage(1, bits_per_second=bits_per_second)  # encoded here once, and not while the clip runs
     began = time.monotonic() + 1
     packets = footage(CLIP_SECONDS, start_us=round(began * 1_000_000), bits_per_second=bits_per_second)
-    time.sleep(began - time.monotonic())
-    recorder.begin(wearer="bench")
+    recorder.begin(wearer="bench")  # before the first picture, for without pre-record none from before it counts
     for packet in packets:
         time.sleep(max(0.0, packet.time_us / 1_000_000 - time.monotonic()))
         recorder.push(packet)

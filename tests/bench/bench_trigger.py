@@ -121,7 +121,8 @@ class Bench:
 
     def _touch(self) -> Touch:
         unit, disk = self._units.new(), NotingDisk()
-        recorder = unit.recorder(unit.spool(disk), video=VIDEO, pre_record_seconds=PRE_RECORD_SECONDS)
+        # A second of room, for what is older than the policy's time at the touch does not get into the clip.
+        recorder = unit.recorder(unit.spool(disk), video=VIDEO, pre_record_seconds=PRE_RECORD_SECONDS + 1)
         frame = 1 / VIDEO.frames_per_second
         ahead = LIVE_FRAMES * frame
         packets = footage(PRE_RECORD_SECONDS, start_us=round((time.monotonic() - PRE_RECORD_SECONDS) * 1_000_000))
