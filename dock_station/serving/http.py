@@ -235,6 +235,8 @@ class Connection(HTTPConnection):
             if self.lingers:
                 self._drain()
             super().close()
+            with contextlib.suppress(OSError, ValueError):
+                self.wfile.close()  # what could not be sent would be complained of when it is forgotten (Python 3.13)
         finally:
             self.server.open_connections.discard(self)
 
