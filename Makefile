@@ -55,6 +55,6 @@ check: $(INSTALLED) ## Format, lint, types and imports, all silent
 lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13
 	$(PYTHON) -m venv --clear .lock-venv
 	.lock-venv/bin/pip install --quiet uv
-	.lock-venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate \
+	.lock-venv/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate \
 		--extra dev --python-version 3.11 --no-config pyproject.toml -o requirements.lock
 	rm -r .lock-venv
