@@ -1,0 +1,90 @@
+"""What today's checkout brings to the machine: its code on a read-only disk that lies over the root."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from configparser import ConfigParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
+
+from tests.virtual_pi.root import HERE, PROJECT, PYTHON, SITE, Root
+
+RIG = Path("opt/mirrorcam/rig")
+
+
+def write_code_disk(root: Root, target: Path, add: Callable[[Path], None]) -> None:
+    """Write the disk: the project as it is installed, and the rig's own; `add` puts more into the tree."""
+    with TemporaryDirectory(dir=target.parent) as name:
+        tree = Path(name)
+        tree.chmod(0o755)
+        _install(tree)
+        shutil.copytree(HERE / "rig", tree / RIG)
+        add(tree)
+        _compile(root, tree)
+        write_disk(tree, target, label="code", mebibytes=64, features="^has_journal")
+
+
+def write_disk(tree: Path, target: Path, *, label: str, mebibytes: int, features: str = "has_journal") -> None:
+    """Write an ext4 image with the files of `tree`."""
+    target.unlink(missing_ok=True)
+    options = ("-q", "-t", "ext4", "-O", features, "-E", "lazy_itable_init=0,nodiscard", "-m", "0", "-L", label)
+    subprocess.run(["mke2fs", *options, "-d", str(tree), str(target), f"{mebibytes}M"], check=True)
+
+
+def enable(tree: Path, *units: str, target: str = "multi-user.target") -> None:
+    """Have systemd start `units` with `target`, as 'systemctl enable' would."""
+    wants = tree / f"etc/systemd/system/{target}.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    for unit in units:
+        (wants / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
+
+
+def mask(tree: Path, *units: str) -> None:
+    """Have systemd never start `units`."""
+    folder = tree / "etc/systemd/system"
+    folder.mkdir(parents=True, exist_ok=True)
+    for unit in units:
+        (folder / unit).symlink_to("/dev/null")
+
+
+def write(tree: Path, place: str, content: str, *, mode: int = 0o644) -> None:
+    """Put a file into the tree."""
+    file = tree / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content, encoding="utf-8")
+    file.chmod(mode)
+
+
+def _install(tree: Path) -> None:
+    """Install the project's wheel into the tree's venv, with its commands."""
+    site = tree / SITE
+    site.mkdir(parents=True)
+    with TemporaryDirectory() as name:
+        options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", name)
+        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(PROJECT)], check=True)
+        wheel = next(Path(name).glob("*.whl"))
+        ZipFile(wheel).extractall(site)
+    commands = ConfigParser(delimiters=("=",))
+    commands.optionxform = str  # type: ignore[assignment, method-assign]  # names of commands keep their case
+    commands.read(next(site.glob("*.dist-info")) / "entry_points.txt")
+    for command, place in commands["console_scripts"].items():
+        module, _, function = place.partition(":")
+        script = f"#!/opt/mirrorcam/bin/python3\nfrom {module} import {function}\n\n{function}()\n"
+        write(tree, f"opt/mirrorcam/bin/{command}", script, mode=0o755)
+
+
+def _compile(root: Root, tree: Path) -> None:
+    """Compile the code by the root's own Python, which an emulated processor would take long for at each start."""
+    with TemporaryDirectory(dir=root.tree / "tmp") as name:
+        inside = Path(name)
+        for place in (SITE, RIG):
+            shutil.copytree(tree / place, inside / place, copy_function=shutil.copy2)
+        compiler = (f"/usr/bin/python{PYTHON}", "-m", "compileall", "-q", "-s", f"/tmp/{inside.name}")
+        subprocess.run(["chroot", str(root.tree), *compiler, f"/tmp/{inside.name}"], check=True)
+        for place in (SITE, RIG):
+            shutil.copytree(inside / place, tree / place, copy_function=shutil.copy2, dirs_exist_ok=True)
+    for path in tree.rglob("*"):
+        os.chown(path, 0, 0, follow_symlinks=False)

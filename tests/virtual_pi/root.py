@@ -1,0 +1,221 @@
+"""The virtual Pi's root file system: built once by mmdebstrap, and kept under the digest of its recipe."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+RECIPE = HERE / "recipe"
+SUITE = "trixie"
+PYTHON = "3.13"  # trixie's
+SITE = Path(f"opt/mirrorcam/lib/python{PYTHON}/site-packages")
+
+Arch = Literal["amd64", "arm64"]
+
+# What picamera2 asks for and the virtual Pi goes without: DNG and EXR files, for which nobody asks a body-worn camera.
+_PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
+_IMAGE_MIB = 2048
+# Unpacked and not installed: its own scripts would make an initial RAM disk, which takes minutes under qemu-user, and
+# the machine has one of the rig's own.
+_FETCH_KERNEL = (
+    "cd /boot && apt-get download "
+    '$(apt-cache depends linux-image-{arch} | sed -n "s/.*Depends: linux-image/linux-image/p")'
+)
+
+
+class CannotBuildError(RuntimeError):
+    """The virtual Pi cannot be built on this machine; the sentence says what is missing."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A root file system that is ready: its folder, its disk image, its kernel, and the modules that go with it."""
+
+    arch: Arch
+    folder: Path
+
+    @property
+    def tree(self) -> Path:
+        """The files, as mmdebstrap left them."""
+        return self.folder / "tree"
+
+    @property
+    def disk(self) -> Path:
+        """The same as an ext4 image, which no machine ever writes to."""
+        return self.folder / "root.ext4"
+
+    @property
+    def kernel(self) -> Path:
+        """The kernel to boot."""
+        return next((self.tree / "boot").glob("vmlinuz-*"))
+
+    @property
+    def modules(self) -> Path:
+        """The folder of the kernel's modules."""
+        return next((self.tree / "usr/lib/modules").iterdir())
+
+
+def ready_root(arch: Arch) -> Root:
+    """Return the root file system of today's recipe, built now if it is not there yet; raises CannotBuildError."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorcam/virtual-pi"
+    root = Root(arch, cache / f"{arch}-{_digest(arch)}")
+    if not root.disk.exists():
+        _check_tools(arch)
+        shutil.rmtree(root.folder, ignore_errors=True)
+        root.folder.mkdir(parents=True)
+        _build(root)
+        _forget_others(root)
+    return root
+
+
+def _digest(arch: Arch) -> str:
+    digest = hashlib.sha256(arch.encode())
+    for file in (*sorted(RECIPE.iterdir()), Path(__file__)):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _check_tools(arch: Arch) -> None:
+    tools = ["mmdebstrap", "mke2fs", "depmod"]
+    missing = [tool for tool in tools if shutil.which(tool, path=f"{os.environ['PATH']}:/sbin:/usr/sbin") is None]
+    if missing:
+        raise CannotBuildError(f"{', '.join(missing)} is missing: 'make test-virtual-pi-deps' installs it.")
+    if os.geteuid() != 0:
+        raise CannotBuildError("The virtual Pi's files belong to root: build it as root, or with sudo.")
+    if not _runs_here(arch):
+        _teach_kernel(arch)
+
+
+def _runs_here(arch: Arch) -> bool:
+    native = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine)
+    return arch == native or (Path("/proc/sys/fs/binfmt_misc") / _binfmt(arch)).exists()
+
+
+def _binfmt(arch: Arch) -> str:
+    return {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}[arch]
+
+
+def _teach_kernel(arch: Arch) -> None:
+    """Have the kernel run the other architecture's programs by qemu-user, for the packages' own scripts."""
+    registry = Path("/proc/sys/fs/binfmt_misc")
+    if not (registry / "register").exists():
+        _run("mount", "-t", "binfmt_misc", "binfmt_misc", str(registry))
+    _run("update-binfmts", "--enable", _binfmt(arch))
+    if not _runs_here(arch):
+        raise CannotBuildError(
+            f"This kernel does not run {arch} programs: install qemu-user-static and binfmt-support."
+        )
+
+
+def _build(root: Root) -> None:
+    sources = root.folder / "sources.list"
+    mirror = _mirror()
+    sources.write_text(
+        f"deb {mirror} {SUITE} main\ndeb {mirror} {SUITE}-updates main\ndeb {mirror} {SUITE}-backports main\n"
+    )
+    _run(
+        "mmdebstrap",
+        f"--architectures={root.arch}",
+        "--variant=minbase",
+        "--format=directory",
+        f"--include={','.join(_packages())}",
+        '--aptopt=Acquire::Check-Valid-Until "false"',
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"',
+        f"--setup-hook=copy-in {RECIPE / 'libcamera.pref'} /etc/apt/preferences.d",
+        f"--customize-hook=chroot \"$1\" sh -c '{_FETCH_KERNEL.format(arch=root.arch)}'",
+        SUITE,
+        str(root.tree),
+        str(sources),
+    )
+    _unpack_kernel(root)
+    _install_python_packages(root)
+    _make_disk(root)
+
+
+def _packages() -> Iterator[str]:
+    for line in (RECIPE / "packages.txt").read_text(encoding="utf-8").splitlines():
+        package = line.partition("#")[0].strip()
+        if package:
+            yield package
+
+
+def _mirror() -> str:
+    """Return the Debian mirror: the one that is named, else the one that this machine installs from."""
+    named = os.environ.get("DEBIAN_MIRROR")
+    if named:
+        return named
+    listing = _output("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages")
+    for line in listing.splitlines():
+        origin, _, place = line.partition(" ")
+        if origin == "Debian" and "security" not in place:
+            return place
+    raise CannotBuildError("No Debian mirror is known here: name one in DEBIAN_MIRROR.")
+
+
+def _unpack_kernel(root: Root) -> None:
+    package = next((root.tree / "boot").glob("linux-image-*.deb"))
+    _run("dpkg-deb", "-x", str(package), str(root.tree))
+    package.unlink()
+    _run("depmod", "-b", str(root.tree), root.modules.name)
+
+
+def _install_python_packages(root: Root) -> None:
+    """Put the locked packages where a unit has them: a venv beside Debian's own Python, for the other processor too."""
+    home = root.tree / SITE.parents[2]
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/python3").symlink_to("/usr/bin/python3")
+    (home / "pyvenv.cfg").write_text(
+        f"home = /usr/bin\ninclude-system-site-packages = true\nversion = {PYTHON}\n", encoding="utf-8"
+    )
+    locked = ("-r", str(RECIPE / "requirements.lock"))
+    _run(
+        *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-deps"),
+        *("--python-platform", _PLATFORMS[root.arch], "--python-version", PYTHON, "--only-binary", ":all:"),
+        *("--target", str(root.tree / SITE), *locked),
+    )
+    _compile(root, SITE)
+
+
+def _compile(root: Root, folder: Path) -> None:
+    # By the root's own Python: compiling at each start would cost an emulated processor half a minute.
+    subprocess.run(
+        ["chroot", str(root.tree), f"/usr/bin/python{PYTHON}", "-m", "compileall", "-q", "-j", "2", f"/{folder}"],
+        check=False,  # a package may bring a file that is no Python of today
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _make_disk(root: Root) -> None:
+    unfinished = root.disk.with_suffix(".new")
+    options = ("-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", "-m", "0")
+    _run("mke2fs", *options, "-L", "root", "-d", str(root.tree), str(unfinished), f"{_IMAGE_MIB}M")
+    unfinished.rename(root.disk)
+
+
+def _forget_others(root: Root) -> None:
+    for other in root.folder.parent.glob(f"{root.arch}-*"):
+        if other != root.folder:
+            shutil.rmtree(other)
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    except subprocess.CalledProcessError as error:
+        raise CannotBuildError(
+            f"'{command[0]}' failed (exit code {error.returncode}); what it said is above."
+        ) from error
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
