@@ -12,7 +12,7 @@ from tests.virtual_pi.initrd import write_initrd
 from tests.virtual_pi.machine import Drive, Machine
 from tests.virtual_pi.root import HERE, PROJECT, Root
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import Town
+from tests.virtual_pi.town import PAGES_PORT, Town
 
 UNIT_SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 DOCK_SERVICES = ("mirrorcam-bays.service", "mirrorcam-pages.service", "mirrorcam-retention.service")
@@ -23,6 +23,8 @@ _NOT_NEEDED = (
     *("apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer", "systemd-random-seed.service"),
     *("systemd-update-utmp.service", "systemd-user-sessions.service", "dbus.service", "dbus.socket"),
 )
+_STATES = {"standby", "live", "recording_started", "fault", "docked"}
+_SPOOL = "/var/lib/mirrorcam/unit/data"
 _SOCKET = "/sys/bus/usb/devices/usb1/1-0:1.0/usb1-port1/disable"
 
 
@@ -56,20 +58,20 @@ class Rig:
         """The disk with today's code."""
         return self.folder / "code.ext4"
 
-    def pi(self, name: str, town: Town, *, extra: Sequence[str] = (), processors: int = 2) -> "VirtualPi":
-        """Return a machine that is switched off, with new data disks."""
+    def pi(
+        self, name: str, town: Town, *, extra: Sequence[str] = (), processors: int = 2, scratch_mebibytes: int = 16
+    ) -> "VirtualPi":
+        """Return a machine that is switched off, with new data disks, and one (/dev/vde) for what a test wants out."""
         folder = self.folder / name
         folder.mkdir()
-        unit_disk, dock_disk = folder / "unit.ext4", folder / "dock.ext4"
-        town.write_unit_disk(unit_disk)
-        town.write_dock_disk(dock_disk)
-        drives = (
-            Drive(self.code, is_written=False),
-            Drive(unit_disk, is_written=True),
-            Drive(dock_disk, is_written=True),
-        )
+        disks = [folder / f"{name}.ext4" for name in ("unit", "dock", "scratch")]
+        town.write_unit_disk(disks[0])
+        town.write_dock_disk(disks[1])
+        with disks[2].open("wb") as scratch:
+            scratch.truncate(scratch_mebibytes << 20)
+        drives = [Drive(self.code, is_written=False), *(Drive(disk, is_written=True) for disk in disks)]
         machine = Machine(self.root, self.initrd, drives, folder, extra=extra, processors=processors)
-        return VirtualPi(machine, town, unit_disk, dock_disk)
+        return VirtualPi(machine, town, *disks)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class VirtualPi:
     town: Town
     unit_disk: Path
     dock_disk: Path
+    scratch_disk: Path
 
     # What they say
 
@@ -107,6 +110,15 @@ class VirtualPi:
     def count(self, event: str, service: str = "mirrorcam-unit") -> int:
         """Return how often a service has logged an event."""
         return self.events(service).count(event)
+
+    def state(self) -> str:
+        """Return what the unit is doing, by the last event that says so."""
+        told = [name for name in self.events() if name in _STATES]
+        return told[-1] if told else ""
+
+    def wait_for_state(self, state: str, *, seconds: float = 240.0) -> None:
+        """Wait until the unit is in this state."""
+        until(lambda: self.state() == state, seconds=seconds, what=f"the unit to be in '{state}'", pause=0.3)
 
     def clock(self) -> float:
         """Return the machine's monotonic time, in seconds."""
@@ -136,7 +148,57 @@ class VirtualPi:
 
     def spool(self) -> list[str]:
         """Return the names of the files in the unit's spool."""
-        return self.machine.run("ls /var/lib/mirrorcam/unit/data").split()
+        return self.machine.run(f"ls {_SPOOL}").split()
+
+    def clip(self, clip_id: str) -> bytes:
+        """Return a waiting clip's sealed file."""
+        return self.machine.read(f"{_SPOOL}/{clip_id}.mp4.age")
+
+    def waiting(self) -> set[str]:
+        """Return the ids of the clips that are closed and wait in the unit's spool."""
+        return {name.removesuffix(".mp4.age") for name in self.spool() if name.endswith(".mp4.age")}
+
+    def fill_spool(self, clips: int, size: int) -> set[str]:
+        """Put so many clips of `size` bytes into the spool of the unit, which is off the dock, and return their ids."""
+        self.machine.run("systemctl stop mirrorcam-unit", seconds=120)
+        begun = self.count("standby")
+        script = f"/opt/mirrorcam/bin/python3 /opt/mirrorcam/rig/fill_spool.py {clips} {size}"
+        added = self.machine.run(f"runuser -u mirrorcam-unit -- {script}", seconds=300).split()
+        self.machine.run("systemctl start mirrorcam-unit", seconds=300)
+        self.wait_for("standby", count=begun + 1)
+        return set(added)
+
+    def dock(self, *words: str, seconds: float = 200.0) -> str:
+        """Return what a command of mirrorcam-dock prints."""
+        command = f"/opt/mirrorcam/bin/mirrorcam-dock {' '.join(words)} --folder /var/lib/mirrorcam/dock"
+        return self.machine.run(f"runuser -u mirrorcam-dock -- {command}", seconds=seconds)
+
+    def page(self, path: str) -> str:
+        """Return a page of the dock as anybody gets it who has not signed in."""
+        ask = (
+            "import ssl, sys, urllib.request as r; print(r.urlopen(sys.argv[1], "
+            "context=ssl._create_unverified_context(), timeout=30).read().decode())"
+        )
+        return self.machine.run(f"python3 -c '{ask}' https://localhost:{PAGES_PORT}{path}")
+
+    def vault_bytes(self) -> int:
+        """Return how many bytes the dock has of clips, half of one included."""
+        return int(self.machine.run("du -sb /var/lib/mirrorcam/dock/vault").split()[0])
+
+    def main_pid(self, service: str) -> int:
+        """Return the process id of a service, 0 where none runs."""
+        return int(self.machine.run(f"systemctl show -P MainPID {service}"))
+
+    def is_active(self, service: str) -> bool:
+        """Tell whether a service says that it is ready."""
+        return self.machine.try_run(f"systemctl is-active {service}").out.strip() == "active"
+
+    def scratch(self) -> bytes:
+        """Return what a program of the rig has written to the scratch disk: its first eight bytes say how much."""
+        with self.scratch_disk.open("rb") as disk:
+            size = int.from_bytes(disk.read(8), "little")
+            disk.seek(512)
+            return disk.read(size)
 
 
 def _put_system_files(tree: Path) -> None:

@@ -25,11 +25,11 @@ MARK = (slice(0, 120), slice(0, 260))
 def in_standby(pi: VirtualPi) -> Iterator[None]:
     """Each test begins and ends in the dark, off the dock."""
     pi.unplug()
-    until(lambda: _last_state(pi) == "standby", seconds=240, what="standby")
+    pi.wait_for_state("standby")
     yield
-    if _last_state(pi) != "standby":
+    if pi.state() != "standby":
         pi.touch("hold 3")
-        until(lambda: _last_state(pi) == "standby", seconds=60, what="standby again")
+        pi.wait_for_state("standby")
 
 
 def test_the_screen_is_dark_in_standby(pi: VirtualPi) -> None:
@@ -85,14 +85,9 @@ def test_how_long_a_touch_takes_to_be_seen(pi: VirtualPi) -> None:
         measured.append(time.monotonic() - touched)
         until(lambda: _recording_picture(pi) is not None, seconds=60, what="the REC mark")
         pi.touch("hold 3")
-        until(lambda: _last_state(pi) == "standby", seconds=60, what="standby again")
+        pi.wait_for_state("standby")
     value = f"median {statistics.median(measured):.2f} s, worst {max(measured):.2f} s (with the way through the agent)"
     record("screen", "touch to the first changed frame, emulated", value)
-
-
-def _last_state(pi: VirtualPi) -> str:
-    names = [name for name in pi.events() if name in ("standby", "live", "recording_started", "fault", "docked")]
-    return names[-1] if names else ""
 
 
 def _recording_picture(pi: VirtualPi) -> Pixels | None:
