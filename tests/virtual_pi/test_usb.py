@@ -104,15 +104,9 @@ def test_the_cable_is_pulled_at_many_points_of_an_upload_and_put_back(pi: Virtua
         have = pi.vault_bytes()
         plugged = time.monotonic()
         pi.plug()
-        until(
-            lambda have=have: pi.vault_bytes() > have or not pi.waiting(),
-            seconds=STALL_AT_MOST + 60,
-            what="bytes",
-            pause=0.05,
-        )
+        _wait_for_bytes(pi, have, seconds=STALL_AT_MOST + 60)
         stalls.append(time.monotonic() - plugged)
-        goal = start + BIG_CLIP_BYTES * (cut + dice.random()) / (CUTS + 1)
-        until(lambda goal=goal: pi.vault_bytes() > goal or not pi.waiting(), seconds=200, what="more bytes", pause=0.02)
+        _wait_for_bytes(pi, start + int(BIG_CLIP_BYTES * (cut + dice.random()) / (CUTS + 1)), seconds=200)
         pi.unplug()
         time.sleep(dice.uniform(0.2, 3))
     pi.plug()
@@ -146,6 +140,13 @@ def test_a_second_unit_reaches_the_dock_and_not_the_first(pi: VirtualPi) -> None
         assert pi.machine.try_run(f"ping -6 -c 1 -W 2 -I mirrorcam0 {address}").code == 0  # the dock reaches it
         assert pi.machine.try_run(f"ip netns exec unit2 ping -6 -c 2 -W 2 -I usb0 {address}").code != 0
     pi.machine.run("systemctl stop rig-second-unit")
+
+
+def _wait_for_bytes(pi: VirtualPi, more_than: int, *, seconds: float) -> None:
+    def has_more() -> bool:
+        return pi.vault_bytes() > more_than or not pi.waiting()
+
+    until(has_more, seconds=seconds, what="bytes to arrive", pause=0.02)
 
 
 def _identity(pi: VirtualPi) -> str:
