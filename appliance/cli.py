@@ -19,6 +19,8 @@ from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
+from appliance.settings import UnitFolder
+from appliance.usb.gadget import Gadget
 from appliance.wearer import Wearer
 from evidence import commandline
 from evidence.commandline import group, pseudonym
@@ -110,6 +112,29 @@ def dock(folder: FolderOption) -> None:
     if course.refused:
         raise ClipsRefusedError(course.refused)
     Console().print(messages.handed_over(course.delivered).sentence)
+
+
+gadget_app = group("""Be a USB network card at the end of the dock's cable, and nothing else (as root).""")
+app.add_typer(gadget_app, name="gadget")
+
+ControllerOption = Annotated[
+    str | None, typer.Option("--udc", metavar="NAME", help="The USB device controller, where there are several.")
+]
+
+
+@gadget_app.command("up")
+def gadget_up(folder: FolderOption, udc: ControllerOption = None) -> None:
+    """Make the card, whose serial number is the unit's id; where it is there already nothing is touched.
+
+    Of the unit's folder it reads the settings only.
+    """
+    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).up()
+
+
+@gadget_app.command("down")
+def gadget_down(folder: FolderOption, udc: ControllerOption = None) -> None:
+    """Take the card away, whatever has become of it."""
+    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).down()
 
 
 class ClipsRefusedError(MirrorcamError):
