@@ -20,6 +20,8 @@ from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
 from appliance.settings import UnitFolder
+from appliance.usb.cable import INTERFACE, SOCKET, be_the_cable
+from appliance.usb.cable_journal import CableJournal
 from appliance.usb.gadget import Gadget
 from appliance.wearer import Wearer
 from evidence import commandline
@@ -135,6 +137,22 @@ def gadget_up(folder: FolderOption, udc: ControllerOption = None) -> None:
 def gadget_down(folder: FolderOption, udc: ControllerOption = None) -> None:
     """Take the card away, whatever has become of it."""
     Gadget(UnitFolder(folder).settings().unit_id, controller=udc).down()
+
+
+@app.command()
+def cable(
+    folder: FolderOption,
+    interface: Annotated[str, typer.Option(metavar="NAME", help="The network card at the cable.")] = INTERFACE,
+    socket: Annotated[
+        Path, typer.Option(metavar="PATH", help="The socket at which the unit's programs call.")
+    ] = SOCKET,
+) -> None:
+    """Forward from a socket to the dock over the cable, and cut all connections when the cable goes.
+
+    It is the only program of the unit that needs a network, and it needs no key: of the unit's folder it reads the
+    settings only. What happens is written to standard output, as by `mirrorcam-unit run`. SIGTERM ends it.
+    """
+    be_the_cable(UnitFolder(folder), interface, socket, CableJournal())
 
 
 class ClipsRefusedError(MirrorcamError):
