@@ -44,6 +44,11 @@ FolderOption = Annotated[
     Path, typer.Option("--folder", metavar="DIR", help="The unit's folder, as enrolment has set it up.")
 ]
 
+CableOption = Annotated[
+    Path | None,
+    typer.Option("--cable-socket", metavar="PATH", help="Call the dock through `mirrorcam-unit cable`, at its socket."),
+]
+
 
 @app.command()
 def run(
@@ -72,11 +77,14 @@ def run(
         bool,
         typer.Option("--touches-from-stdin", help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit."),
     ] = False,
+    cable_socket: CableOption = None,
 ) -> None:
     """Be the unit: standby, record at a touch, stop at a two-second hold.
 
     In the window a click is a touch, **D** puts the unit on the dock and takes it off again, **Esc** switches it off.
     SIGTERM and Ctrl-C switch it off too; a running clip is closed first.
+
+    With `--cable-socket` it is docked as long as a dock of its authority answers over the cable.
 
     What happens is written to standard output: for people on a terminal, else one JSON object a line.
     """
@@ -85,9 +93,10 @@ def run(
         is_headless=headless,
         wearer=wearer,
         touches=sys.stdin if touches_from_stdin else None,
+        cable=cable_socket,
     )
     installation = Installation.open(folder)
-    switch_on(installation, Offload(installation), wishes, Journal())
+    switch_on(installation, Offload(installation, cable=cable_socket), wishes, Journal())
 
 
 @app.command()
@@ -102,7 +111,7 @@ def status(folder: FolderOption) -> None:
 
 
 @app.command()
-def dock(folder: FolderOption) -> None:
+def dock(folder: FolderOption, cable_socket: CableOption = None) -> None:
     """Hand over every waiting clip to the dock now, and delete each here once its receipt is good.
 
     What was sent before a broken connection is not sent again. Ends with exit code 1 if the dock refused a clip.
@@ -110,7 +119,7 @@ def dock(folder: FolderOption) -> None:
     installation = Installation.open(folder)
     with installation.exclusively():
         installation.recover()
-        course = _hand_over(installation)
+        course = _hand_over(installation, cable_socket)
     if course.refused:
         raise ClipsRefusedError(course.refused)
     Console().print(messages.handed_over(course.delivered).sentence)
@@ -162,7 +171,7 @@ class ClipsRefusedError(MirrorcamError):
         super().__init__(f"The dock refused {clips} of the clips, which stay on this unit: have IT look at both.")
 
 
-def _hand_over(installation: Installation) -> Course:
+def _hand_over(installation: Installation, cable: Path | None) -> Course:
     course = Course()
     wearer = Wearer(installation.folder.data / "wearer.json")
     columns = (
@@ -186,7 +195,7 @@ def _hand_over(installation: Installation) -> Course:
             elif isinstance(step, Refused):
                 progress.console.print(f"{step.clip_id}  refused: {step.sentence}")
 
-        Offload(installation).run(take, threading.Event())
+        Offload(installation, cable=cable).run(take, threading.Event())
     return course
 
 

@@ -108,6 +108,10 @@ class Journal:
         """Tell that the unit is on the dock and calls it."""
         self._log.info("docked", clips_waiting=waiting)
 
+    def dock_foreign(self, sentence: str) -> None:
+        """Tell that something answers at the cable's other end which is no dock of ours, or no dock at all."""
+        self._log.warning("dock_foreign", sentence=sentence)
+
     def greeted(self, dock_id: str, *, clips: int, size: int) -> None:
         """Tell that the dock has answered, and what is to be handed over (`size` in bytes)."""
         self._log.info("greeted", dock_id=dock_id, clips=clips, bytes=size)

@@ -14,7 +14,6 @@ from typing import Any
 
 PATIENCE = 30  # seconds that a test waits for what takes a moment
 PROGRAM = Path(sys.executable).with_name("mirrorcam-unit")
-AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
 
 Line = dict[str, Any]
 
@@ -97,7 +96,7 @@ class Wire:
     @property
     def within(self) -> Sequence[str]:
         """The command that runs another one at the unit's end."""
-        return (*AS_ROOT, "ip", "netns", "exec", self.namespace)
+        return ("ip", "netns", "exec", self.namespace)
 
     def lay(self) -> None:
         self._ip("netns", "add", self.namespace)
@@ -125,17 +124,18 @@ class Wire:
         self._ip("link", "set", self._dock_card, "down")
 
     def remove(self) -> None:
-        subprocess.run([*AS_ROOT, "ip", "link", "delete", self._dock_card], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "link", "delete", self._dock_card], check=False, stderr=subprocess.DEVNULL)
         self._ip("netns", "delete", self.namespace)
 
     @staticmethod
     def _ip(*arguments: str) -> None:
-        subprocess.run([*AS_ROOT, "ip", *arguments], check=True)
+        subprocess.run(["ip", *arguments], check=True)
 
 
 @contextmanager
 def laid_wire() -> Iterator[Wire]:
     """Lay a cable from this network namespace to a new one; whatever happens, nothing of it stays."""
+    assert os.geteuid() == 0, "run this as root: it lays a cable between two network namespaces"
     wire = Wire()
     try:
         wire.lay()

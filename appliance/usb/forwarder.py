@@ -98,8 +98,8 @@ class Forwarder:
         try:
             way = self._find_way()
         except OSError as error:
-            client.close()
             self._say_silent(error)
+            client.close()
             return
         call = Call(client, way, self._selector, self)
         self._open.add(call)
@@ -113,8 +113,8 @@ class Forwarder:
 
     def failed(self, call: Call, error: OSError) -> None:
         """Let the client go."""
-        self._ended(call, error)
         self._say_silent(error)
+        self._ended(call, error)
 
     def _ended(self, call: Call | Connection, _error: OSError | None) -> None:
         self._open.discard(call)
