@@ -4,7 +4,7 @@ docs/unit-log.md lists them. No line has a person in it, nor a key, nor a passph
 """
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict
@@ -14,21 +14,26 @@ from evidence.manifest import Manifest
 from evidence.receipt import Receipt
 
 
+def event_log(output: TextIO | None) -> Any:
+    """Return a log of JSON lines, or of lines for people where the output is a terminal; for any thread."""
+    output = output or sys.stdout
+    renderer = structlog.dev.ConsoleRenderer() if output.isatty() else structlog.processors.JSONRenderer()
+    return structlog.wrap_logger(
+        structlog.PrintLogger(output),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _moment_first,
+            renderer,
+        ],
+    )
+
+
 class Journal:
-    """Writes JSON lines, or lines for people where the output is a terminal; from any thread."""
+    """The unit's own lines; from any thread."""
 
     def __init__(self, output: TextIO | None = None) -> None:
-        output = output or sys.stdout
-        renderer = structlog.dev.ConsoleRenderer() if output.isatty() else structlog.processors.JSONRenderer()
-        self._log = structlog.wrap_logger(
-            structlog.PrintLogger(output),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                _moment_first,
-                renderer,
-            ],
-        )
+        self._log = event_log(output)
 
     # The process
 
@@ -102,6 +107,10 @@ class Journal:
     def docked(self, *, waiting: int) -> None:
         """Tell that the unit is on the dock and calls it."""
         self._log.info("docked", clips_waiting=waiting)
+
+    def dock_foreign(self, sentence: str) -> None:
+        """Tell that something answers at the cable's other end which is no dock of ours, or no dock at all."""
+        self._log.warning("dock_foreign", sentence=sentence)
 
     def greeted(self, dock_id: str, *, clips: int, size: int) -> None:
         """Tell that the dock has answered, and what is to be handed over (`size` in bytes)."""

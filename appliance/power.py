@@ -1,12 +1,17 @@
 """The unit from being switched on to being switched off: its parts put together, and their order at both ends."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.board.battery import Battery
 from appliance.cameras.sources import Sources
+from appliance.docking.client import DockClient
 from appliance.docking.delivery import Delivery, Offload
+from appliance.docking.dock_watch import DockWatch
+from appliance.docking.tls import context_for
 from appliance.front.face import Face
 from appliance.front.gauges import Gauges
 from appliance.front.indicators import find_indicators
@@ -20,16 +25,21 @@ from appliance.recording import Recording
 from appliance.unit import Unit
 from appliance.wearer import Wearer
 from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
+from evidence.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person who switches it on asks for; `touches` are a rehearsal's lines."""
+    """What whoever switches it on asks for: `touches` are a rehearsal's lines, `cable` is the forwarder's socket.
+
+    With a cable the unit docks when a dock of its authority answers there; without one it is told by hand.
+    """
 
     sources: Sources
     is_headless: bool = False
     wearer: str | None = None
     touches: Iterable[str] | None = None
+    cable: Path | None = None
 
 
 def switch_on(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal) -> None:
@@ -45,10 +55,13 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         inbox = Inbox()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: inbox.put(Input.QUIT))
-        unit = _assemble(installation, offload, wishes, journal, inbox)
+        wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
+        delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
+        unit = _assemble(installation, delivery, wearer, wishes, journal, inbox)
         if wishes.touches is not None:
             Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
-        unit.run()
+        with _watching_the_cable(installation, delivery, wishes.cable, journal, inbox):
+            unit.run()
 
 
 def _protect_memory(journal: Journal) -> None:
@@ -59,7 +72,30 @@ def _protect_memory(journal: Journal) -> None:
         journal.memory_not_locked(str(error))
 
 
-def _assemble(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal, inbox: Inbox) -> Unit:
+@contextmanager
+def _watching_the_cable(
+    installation: Installation, delivery: Delivery, cable: Path | None, journal: Journal, inbox: Inbox
+) -> Iterator[None]:
+    """Dock and undock by what answers at the cable, as long as the block runs; without a cable by hand alone."""
+    if cable is None:
+        yield
+        return
+
+    def dock() -> DockClient:
+        context = context_for(installation.folder, installation.folder.authority())
+        return DockClient(installation.settings.dock_url, context, installation.facts.software, cable)
+
+    watch = DockWatch(dock, journal=journal, tell=inbox.put, progress=lambda: delivery.steps)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+
+
+def _assemble(
+    installation: Installation, delivery: Delivery, wearer: Wearer, wishes: Wishes, journal: Journal, inbox: Inbox
+) -> Unit:
     settings = installation.settings
     recording = Recording(
         installation,
@@ -67,8 +103,6 @@ def _assemble(installation: Installation, offload: Offload, wishes: Wishes, jour
         journal=journal,
         tell=inbox.put,
     )
-    wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
-    delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
     display = open_display((settings.screen_width, settings.screen_height), headless=wishes.is_headless)
     indicators = find_indicators()
     journal.started(
@@ -102,4 +136,5 @@ def _assemble(installation: Installation, offload: Offload, wishes: Wishes, jour
         panel=TouchPanel(),
         journal=journal,
         wearer=wearer.current,
+        supervisor=Supervisor.from_environment(),
     )

@@ -13,6 +13,7 @@ from appliance.journal import Journal
 from appliance.recording import Recording
 from appliance.states import Action, Arm, Disarm, Do, EndClip, Event, News, State, Timer, follow, table_for
 from appliance.timers import Timers
+from evidence.supervisor import Supervisor
 
 LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
 CAMERA_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first failure in a row, the second, and so on
@@ -52,6 +53,7 @@ class Unit:
         panel: TouchPanel,
         journal: Journal,
         wearer: Callable[[], str],
+        supervisor: Supervisor,
     ) -> None:
         self._inbox = inbox
         self._recording = recording
@@ -60,6 +62,7 @@ class Unit:
         self._panel = panel
         self._journal = journal
         self._wearer = wearer
+        self._supervisor = supervisor
         self._state = State.STARTING
         self._timers = Timers()
         self._now = self._looked_at = time.monotonic()
@@ -80,9 +83,12 @@ class Unit:
             self._face.show(self._state, self._recording.status(), None, is_mirrored=True, hold=0)
             self._perform(Do.START_CAMERA)
             self._follow_pending()
+            self._supervisor.ready()
             while self._state is not State.OFF:
                 self._turn()
+                self._supervisor.alive()  # nothing else of the unit gives a sign of life: if this loop hangs, it ends
         finally:
+            self._supervisor.stopping()
             self._recording.stop_camera()
             self._delivery.stop()
             self._face.close()

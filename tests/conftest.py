@@ -17,6 +17,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/conformance/age": ("age", "node", "Node packages"),
     "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
+    "tests/faults/test_cable_faults.py": ("ip",),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }
 
