@@ -11,6 +11,7 @@ import structlog
 from dock_station.bays import door
 from dock_station.dock import Dock
 from dock_station.serving.http import Server
+from dock_station.serving.liveness import Alive, beating
 from dock_station.serving.tls import Contexts, bays_context, pages_context
 
 log = structlog.get_logger()
@@ -56,10 +57,11 @@ def listen_for_people(dock: Dock, app: WsgiApp) -> Server:
 
 
 @contextmanager
-def listening(name: str, server: Server) -> Iterator[Listener]:
+def listening(name: str, server: Server, alive: Alive = lambda: None) -> Iterator[Listener]:
     """Serve as long as the block runs; then finish what can be finished in a few seconds, and close.
 
-    Raises OSError where the address cannot be listened at.
+    `alive` is called about once a second by a server that does not hang. Raises OSError where the address cannot be
+    listened at.
     """
     server.prepare()
     address, port = server.bind_addr[:2]
@@ -67,7 +69,8 @@ def listening(name: str, server: Server) -> Iterator[Listener]:
     thread.start()
     log.info("listening", listener=name, address=address, port=port)
     try:
-        yield Listener(name, address, port)
+        with beating(server, alive):
+            yield Listener(name, address, port)
     finally:
         server.stop()
         thread.join()
