@@ -3,58 +3,20 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from queue import Empty, Queue
 
 import pytest
 from structlog.testing import capture_logs
 
 from dock_station.bays import presence
 from dock_station.bays.presence import BayWatch, are_watched, watching
-from dock_station.bays.usb import NoUdevError, Plugged, Unplugged, UsbFailsError
+from dock_station.bays.usb import NoUdevError, UsbFailsError
 from dock_station.catalogue import bays
 from tests.dock import until
+from tests.ports import Ports, gone, unit
 from tests.stored import StoredDock
-
-DEVICES = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1"
-
-
-def unit(port: str, serial: str, began: float = 0.0) -> Plugged:
-    return Plugged(f"{DEVICES}/{port}", port, serial, began)
-
-
-def gone(port: str) -> Unplugged:
-    return Unplugged(f"{DEVICES}/{port}")
-
-
-@dataclass
-class Ports:
-    """USB ports in a test's hand: what is there, and what happens next."""
-
-    there: list[Plugged] = field(default_factory=list)
-    news: Queue[Plugged | Unplugged | UsbFailsError] = field(default_factory=Queue)
-    listened: int = 0
-    looked: int = 0
-
-    @contextmanager
-    def listen(self) -> Iterator["Ports"]:
-        self.listened += 1
-        yield self
-
-    def present(self) -> list[Plugged]:
-        self.looked += 1
-        return list(self.there)
-
-    def wait(self, seconds: float) -> Plugged | Unplugged | None:
-        try:
-            news = self.news.get(timeout=0.01)
-        except Empty:
-            return None
-        if isinstance(news, UsbFailsError):
-            raise news
-        return news
 
 
 @dataclass
