@@ -260,6 +260,7 @@ class Connection(HTTPConnection):
             self.certificate = x509.load_der_x509_certificate(shown) if shown else None
         except ssl.SSLCertVerificationError as error:
             log.warning("tls_refused", address=self.remote_addr, reason=error.verify_message)
+            self.server.on_refused(self.remote_addr)
             self.lingers = True
             return False
         except (OSError, ValueError) as error:
@@ -296,13 +297,24 @@ class Server(wsgi.Server):
     """A cheroot server of which a client that connects and says nothing takes no worker.
 
     It never has more than MAX_CONNECTIONS open; `max_body` 0 is for uploads, of any size and as long as they take.
+    `on_refused` is told the address of whoever showed a certificate that is not accepted.
     """
 
     ConnectionClass = Connection
     keep_alive_conn_limit = 256
     max_request_header_size = MAX_HEADER_BYTES
 
-    def __init__(self, *, address: str, port: int, app: Any, contexts: Contexts, threads: int, max_body: int) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        app: Any,
+        contexts: Contexts,
+        threads: int,
+        max_body: int,
+        on_refused: Callable[[str], None] = lambda _address: None,
+    ) -> None:
         super().__init__(
             (address, port), app, numthreads=threads, server_name="mirrorcam", request_queue_size=128,
             timeout=SILENCE_SECONDS,
@@ -311,6 +323,7 @@ class Server(wsgi.Server):
         self.ssl_adapter = TlsAdapter(contexts)
         self.max_request_body_size = max_body
         self.open_connections: set[Connection] = set()
+        self.on_refused = on_refused
         self.works = 0  # grows with whatever a worker gets done; two at once may count as one
 
     def note_work(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from dock_station.bays import door
+from dock_station.bays.refused import RefusedCertificates
 from dock_station.dock import Dock
 from dock_station.serving.http import Server
 from dock_station.serving.liveness import Alive, beating
@@ -34,13 +35,15 @@ class Listener:
 
 def listen_at_the_bays(dock: Dock) -> Server:
     """Return the server of the bays, not started yet; raises TlsFilesError."""
+    refused = RefusedCertificates(dock)
     return Server(
         address=dock.settings.bays_address,
         port=dock.settings.bays_port,
-        app=door.create_app(dock),
+        app=door.create_app(dock, refused),
         contexts=Contexts(dock.folder, bays_context),
         threads=BAYS_THREADS,
         max_body=0,
+        on_refused=refused.note,
     )
 
 
