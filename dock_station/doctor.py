@@ -198,9 +198,9 @@ def _bays(connection: Connection, dock: Dock) -> Iterator[str]:
     for bay in taken:
         name = dock.settings.bay_names.get(bay.bay, bay.bay)
         if bay.unit_id is None:
-            yield f"Bay {name} holds a device that is no unit of this town: take it out, and ask who put it there."
+            yield f"'{name}' holds a device that is no unit of this town: take it out, and ask who put it there."
         elif sum(other.unit_id == bay.unit_id for other in taken) > 1:
-            yield f"Bay {name} holds one of two devices that both say they are unit {bay.unit_id}: one is not."
+            yield f"'{name}' holds one of several devices that all say they are unit {bay.unit_id}: one at most is."
 
 
 def _custody(connection: Connection, dock: Dock, now: datetime) -> Iterator[str]:
