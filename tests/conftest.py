@@ -13,6 +13,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
     "tests/unit/dock_station/test_catalogue.py": ("pg_virtualenv",),
     "tests/unit/dock_station/test_both_databases.py": ("pg_virtualenv",),
+    "tests/unit/dock_station/test_running.py": ("pg_virtualenv",),
+    "tests/unit/dock_station/test_usb.py": ("umockdev-wrapper",),
     "tests/browser": ("chromium",),
     "tests/conformance/age": ("age", "node", "Node packages"),
     "tests/conformance/tus": ("node", "Node packages"),
