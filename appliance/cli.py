@@ -66,7 +66,10 @@ def run(
     ] = None,
     touches_from_stdin: Annotated[
         bool,
-        typer.Option("--touches-from-stdin", help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit."),
+        typer.Option(
+            "--touches-from-stdin",
+            help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit, unplug THING, plug THING.",
+        ),
     ] = False,
 ) -> None:
     """Be the unit: standby, record at a touch, stop at a two-second hold.
