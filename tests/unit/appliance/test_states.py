@@ -315,6 +315,11 @@ def test_a_camera_or_a_touch_panel_that_is_back_does_not_make_the_storage_good(e
     assert walk(table, event, *back, Event.TOUCHED, Event.CLIP_BEGUN, start=State.RECORDING)[0] is State.RECORDING
 
 
+def test_a_clip_that_has_begun_shows_that_camera_and_storage_are_good_again() -> None:
+    events = [Event.CAMERA_FAILED, Event.STORAGE_SLOW, Event.TOUCHED, Event.CLIP_BEGUN, Event.HELD]
+    assert walk(table_for(policy()), *events)[0] is State.STANDBY
+
+
 def test_the_dock_makes_storage_and_camera_good_but_no_touch_panel() -> None:
     table = table_for(policy())
     docked = [Event.DOCKED, Event.UNDOCKED, Event.CAMERA_READY]
@@ -343,7 +348,9 @@ def test_a_recording_that_a_crash_cut_off_goes_on_with_the_first_picture() -> No
 
 def test_a_recording_that_a_crash_cut_off_goes_on_also_where_the_camera_comes_late() -> None:
     events = [Event.CAMERA_FAILED, Event.CAMERA_RETRY_DUE, Event.RESUMED, Event.CLIP_BEGUN]
-    assert walk(table_for(policy()), *events, start=State.STARTING)[0] is State.RECORDING
+    state, done = walk(table_for(policy()), *events, start=State.STARTING)
+    assert state is State.RECORDING
+    assert done[3] is Do.BEGIN_CLIP
 
 
 @pytest.mark.parametrize("refused", [Event.CLIP_REFUSED, Event.STORAGE_FULL])
