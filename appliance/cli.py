@@ -75,7 +75,10 @@ def run(
     ] = None,
     touches_from_stdin: Annotated[
         bool,
-        typer.Option("--touches-from-stdin", help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit."),
+        typer.Option(
+            "--touches-from-stdin",
+            help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit, unplug THING, plug THING.",
+        ),
     ] = False,
     cable_socket: CableOption = None,
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict
 
-from appliance.states import State
+from appliance.spool import Recovered
+from appliance.states import Event, State
 from evidence.manifest import Manifest
 from evidence.receipt import Receipt
 
@@ -45,9 +46,17 @@ class Journal:
         """Tell why nobody sees the screen."""
         self._log.warning("headless", sentence=sentence)
 
-    def recovered(self, clip_id: str, what: str) -> None:
+    def recovered(self, recovered: Recovered) -> None:
         """Tell that something was brought to an end which the last shutdown left undone."""
-        self._log.warning("recovered", clip_id=clip_id, what=what)
+        self._log.warning("recovered", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
+
+    def told(self, headline: str) -> None:
+        """Tell that the wearer was shown what had happened before the unit was started."""
+        self._log.info("told", headline=headline)
+
+    def found(self, event: Event) -> None:
+        """Tell that the touch panel or the display is back."""
+        self._log.info(event.name.lower())
 
     def memory_not_locked(self, sentence: str) -> None:
         """Tell that the ring may be swapped out to storage; on a device it cannot be, on a computer it may."""
@@ -74,6 +83,10 @@ class Journal:
     def recording_started(self, clip_id: str, *, pre_record_seconds: float) -> None:
         """Tell that a clip is being written, and how many seconds from before the touch it has."""
         self._log.info("recording_started", clip_id=clip_id, pre_record_seconds=round(pre_record_seconds, 3))
+
+    def resumed(self, clip_id: str, *, after: str) -> None:
+        """Tell that a clip was begun because the one before, `after`, was cut off by a crash in this boot."""
+        self._log.warning("resumed", clip_id=clip_id, after=after)
 
     def first_durable(self, clip_id: str, *, seconds: float) -> None:
         """Tell how long after the touch the clip's first sealed bytes were durable."""
