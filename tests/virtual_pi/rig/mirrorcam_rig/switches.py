@@ -23,9 +23,7 @@ class Switches:
         return (self._folder / "dark").exists()
 
     def is_lost(self, moment_ns: int, *, period_ns: int) -> bool:
-        return any(
-            0 <= moment_ns - begin * NANOSECONDS < count * period_ns for begin, count in self._pairs("lose")
-        )
+        return any(0 <= moment_ns - begin * NANOSECONDS < count * period_ns for begin, count in self._pairs("lose"))
 
     def is_flashing(self, moment_ns: int) -> bool:
         return any(begin <= moment_ns / NANOSECONDS < end for begin, end in self._pairs("flash"))
