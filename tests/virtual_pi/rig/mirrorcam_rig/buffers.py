@@ -11,6 +11,9 @@ from picamera2.allocators import DmaAllocator
 from .sensor import Capture
 from .stamp import Pixels, Stamp, draw, flash
 
+# As many as picamera2 asks for a video, and a Pi has: the virtual pipeline insists on four.
+_BUFFERS = 6
+
 
 class Picture:
     """One buffer's pixels."""
@@ -56,7 +59,7 @@ class TwoPlaneAllocator(DmaAllocator):  # type: ignore[misc]  # picamera2 comes 
         self.frame_buffers, self.open_fds = {}, []
         self.pictures.clear()
         for stream in libcamera_config:
-            self.frame_buffers[stream.stream] = [self._buffer(stream, count) for count in range(stream.buffer_count)]
+            self.frame_buffers[stream.stream] = [self._buffer(stream, count) for count in range(_BUFFERS)]
 
     def _buffer(self, stream: Any, count: int) -> Any:
         handle = self.dmaHeap.alloc(f"picamera2-{count}", stream.frame_size).get()
