@@ -98,7 +98,6 @@ class TestCarrier:
 
     def test_each_bell_rings_by_itself_when_the_card_vanishes(self, wire: Wire) -> None:
         with Link(wire.near_card) as link:
-            link.listen()
             wire.take_card_out()
             for bell in link.bells:
                 assert select.select([bell], [], [], PATIENCE)[0]
