@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.virtual_pi.camera import add_camera
-from tests.virtual_pi.cards import write_code_disk
+from tests.virtual_pi.cards import write_code_disk, write_disk
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.initrd import write_initrd
 from tests.virtual_pi.machine import Drive, Machine
@@ -50,7 +51,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     enrolled = Enrolled()
     write_initrd(root, folder / "initrd")
     write_code_disk(root, folder / "code.ext4", lambda tree: add_camera(tree, WIDTH, HEIGHT))
-    enrolled.write_disk(folder, folder / "data.ext4", policy=POLICY, settings=SETTINGS)
+    enrolled.enrol(folder / "data/unit", policy=POLICY, settings=SETTINGS)
+    enrolled.enrol(folder / "data/hearing", policy=f"{POLICY}record_audio = true\n", settings=SETTINGS)
+    write_disk(folder / "data", folder / "data.ext4", label="data", mebibytes=128)
     drives = [Drive(folder / "code.ext4", is_written=False), Drive(folder / "data.ext4", is_written=True)]
     machine = Machine(root, folder / "initrd", drives, folder / "run")
     machine.start()
@@ -81,17 +84,17 @@ def stamps(pictures: list[Picture]) -> list[Stamp]:
     return found
 
 
-def camera_program(machine: Machine, what: str) -> list[dict[str, object]]:
+def camera_program(machine: Machine, what: str) -> list[dict[str, Any]]:
     command = f"/opt/mirrorcam/bin/python3 -m mirrorcam_rig.camera_program {what} {WIDTH} {HEIGHT} {RATE}"
     output = machine.run(f"PYTHONPATH=/opt/mirrorcam/rig {command}", seconds=180)
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
-def recorded(rig: Rig, unit: UnitInside, *, count: int = 1) -> tuple[dict[str, object], list[Picture]]:
+def recorded(rig: Rig, unit: UnitInside, *, count: int = 1) -> tuple[dict[str, Any], list[Picture]]:
     """End the running clip, and return what is stated of it and its pictures."""
     unit.say("hold 2.2")
     ended = unit.wait_for("recording_ended", count=count)
-    return ended, rig.enrolled.clip(rig.machine, ended).pictures()
+    return ended, rig.enrolled.clip(unit, ended).pictures()
 
 
 def test_every_picture_of_the_sensor_is_in_the_clip_once(rig: Rig) -> None:
@@ -132,7 +135,7 @@ def test_five_pictures_that_the_sensor_loses_are_stated_as_lost(rig: Rig) -> Non
     assert [line.what for line in within].count("lost") == 5
     assert 6 in [later - earlier for earlier, later in pairwise(numbers)] or late
     assert stated["frames_lost"] == 5 + late
-    record("camera", "pictures lost on purpose, stated as lost", f"5, {int(str(stated['frames_lost'])) - late}", "5")
+    record("camera", "pictures lost on purpose, stated as lost", f"5, {stated['frames_lost'] - late}", "5")
 
 
 def test_the_clip_begins_as_long_before_the_touch_as_the_policy_says(rig: Rig) -> None:
@@ -166,17 +169,10 @@ def test_five_starts_and_stops_leave_no_thread_and_no_descriptor(rig: Rig) -> No
     # The first start loads what stays for the life of the process, such as libcamera's own thread.
     assert [cycle["descriptors"] for cycle in cycles[1:]] == [cycles[1]["descriptors"]] * 4
     assert len({cycle["tasks"] for cycle in cycles[1:]}) == 1
-    numbers = [number for cycle in cycles for number in list(map(int, cycle["numbers"]))]  # type: ignore[call-overload]
+    numbers = [number for cycle in cycles for number in cycle["numbers"]]
     assert numbers == sorted(set(numbers))
-    record(
-        "camera",
-        "threads, descriptors after each of five stops",
-        ", ".join(
-            f"{cycle['tasks']}/{len(list(cycle['descriptors']))}"
-            for cycle in cycles  # type: ignore[call-overload]
-        ),
-        "as after the first",
-    )
+    counts = ", ".join(f"{cycle['tasks']}/{len(cycle['descriptors'])}" for cycle in cycles)
+    record("camera", "threads/descriptors after each of five stops", counts, "as after the first")
 
 
 def test_a_camera_that_gives_no_more_pictures_says_so_and_comes_back(rig: Rig) -> None:
@@ -184,7 +180,7 @@ def test_a_camera_that_gives_no_more_pictures_says_so_and_comes_back(rig: Rig) -
     assert told["told"] == 1
     assert "gives no more pictures" in str(told["sentence"])
     assert told["failures_after"] == []
-    seconds = float(str(told["seconds"]))
+    seconds = told["seconds"]
     assert 3.0 <= seconds <= 3.0 + 0.5 + 2.0  # silence, the watch's own interval, and an emulated processor's delay
     record("camera", "error after the last picture", f"{seconds:.2f} s", "3.0 to 3.5 s")
 
@@ -206,8 +202,8 @@ def test_a_unit_whose_camera_falls_silent_records_again_when_it_is_back(rig: Rig
 
 def test_a_key_frame_that_is_asked_for_is_one(rig: Rig) -> None:
     (told,) = camera_program(rig.machine, "key-frames")
-    packets = [(number, is_key, bytes.fromhex(data)) for number, is_key, data in told["packets"]]  # type: ignore[attr-defined]
-    asked_after = int(str(told["asked_after"]))
+    packets = [(number, is_key, bytes.fromhex(data)) for number, is_key, data in told["packets"]]
+    asked_after = told["asked_after"]
     keys = [number for number, is_key, _ in packets if is_key]
     regular = max(number for number in keys if number <= asked_after) + RATE
     asked = min(number for number in keys if number > asked_after)
@@ -221,6 +217,41 @@ def test_a_key_frame_that_is_asked_for_is_one(rig: Rig) -> None:
 def nal_types(data: bytes) -> list[int]:
     """Return the types of an Annex B packet's units (H.264 §7.4.1): 5 is an IDR picture, 7 and 8 are SPS and PPS."""
     return [unit[0] & 31 for unit in data.split(b"\0\0\1")[1:]]
+
+
+def test_sound_is_in_step_with_the_picture(rig: Rig) -> None:
+    rig.machine.run("modprobe snd-aloop")
+    microphone = ("--microphone", "alsa:hw:Loopback,1")
+    with running_unit(rig.machine, "--camera", "picamera2", *microphone, folder="hearing") as unit:
+        unit.wait_for("standby")
+        unit.say("touch")
+        unit.wait_for("first_durable")
+        command = "PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/python3 -m mirrorcam_rig.beeps 8"
+        heard = [json.loads(line)["beep"] for line in rig.machine.run(command, seconds=120).splitlines()]
+        unit.say("hold 2.2")
+        clip = rig.enrolled.clip(unit, unit.wait_for("recording_ended"))
+    pictures = clip.pictures()
+    stamps(pictures)
+    flashes = [later for earlier, later in pairwise(pictures) if later.is_flashing and not earlier.is_flashing]
+    beeps = clip.beeps()
+    assert len(flashes) == len(beeps) == len(heard) >= 5
+    errors = [
+        (beep - flash.seconds) - (true - moment_of(flash))
+        for beep, flash, true in zip(beeps, flashes, heard, strict=True)
+    ]
+    worst = max(errors, key=abs)
+    record(
+        "camera",
+        f"sound after picture, {len(errors)} pairs: median, worst",
+        f"{1000 * median(errors):+.0f} ms, {1000 * worst:+.0f} ms",
+        "within 40 ms",
+    )
+    assert abs(worst) <= 0.040
+
+
+def moment_of(picture: Picture) -> float:
+    assert picture.stamp is not None
+    return picture.stamp.moment_ms / 1000
 
 
 def test_the_module_that_runs_is_the_one_of_this_checkout(rig: Rig) -> None:
