@@ -26,6 +26,7 @@ GOP = 1.0
 SETTINGS = (
     f"video_width = {WIDTH}\nvideo_height = {HEIGHT}\nframes_per_second = {RATE}\nvideo_bits_per_second = 1_000_000\n"
 )
+LASTING = {"python3", "python3-ust", "CameraManager"}
 POLICY = f"pre_record_seconds = {PRE_RECORD}\n"
 
 
@@ -166,12 +167,13 @@ def test_five_starts_and_stops_leave_no_thread_and_no_descriptor(rig: Rig) -> No
     assert len(cycles) == 5
     assert all(cycle["failures"] == [] and cycle["after_stop"] == 0 for cycle in cycles)
     assert all(cycle["threads"] == ["MainThread"] for cycle in cycles)
-    # The first start loads what stays for the life of the process, such as libcamera's own thread.
+    # What is no Python thread: libcamera's manager, which goes when it is collected, and what its tracing library has.
+    assert all(len(cycle["tasks"]) == len(set(cycle["tasks"]) & LASTING) for cycle in cycles), cycles
+    # The first start loads what stays for the life of the process.
     assert [cycle["descriptors"] for cycle in cycles[1:]] == [cycles[1]["descriptors"]] * 4
-    assert len({cycle["tasks"] for cycle in cycles[1:]}) == 1
     numbers = [number for cycle in cycles for number in cycle["numbers"]]
     assert numbers == sorted(set(numbers))
-    counts = ", ".join(f"{cycle['tasks']}/{len(cycle['descriptors'])}" for cycle in cycles)
+    counts = ", ".join(f"{len(cycle['tasks'])}/{len(cycle['descriptors'])}" for cycle in cycles)
     record("camera", "threads/descriptors after each of five stops", counts, "as after the first")
 
 

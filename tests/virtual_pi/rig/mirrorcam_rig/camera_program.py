@@ -56,7 +56,7 @@ def restarts(camera: Picamera2Camera) -> None:
         gc.collect()  # picamera2's objects know each other: what only waits for the collector is no leak
         say(
             threads=sorted(thread.name for thread in threading.enumerate()),
-            tasks=len(list(Path("/proc/self/task").iterdir())),
+            tasks=sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()),
             descriptors=sorted(str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()),
             failures=heard.failures,
             numbers=[packet.sequence for packet in heard.packets],
