@@ -30,7 +30,7 @@ LASTING = {"python3", "python3-ust", "CameraManager"}
 POLICY = f"pre_record_seconds = {PRE_RECORD}\n"
 
 
-class Rig(NamedTuple):
+class Bench(NamedTuple):
     """The machine, and who can open what its unit records."""
 
     machine: Machine
@@ -46,7 +46,7 @@ class Sensed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("camera")
     root = ready_root("amd64")
     enrolled = Enrolled()
@@ -60,7 +60,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     machine.start()
     try:
         machine.run(f"mkdir -p {PLACE} && mount /dev/vdc {PLACE}")
-        yield Rig(machine, enrolled)
+        yield Bench(machine, enrolled)
     finally:
         machine.stop()
 
@@ -91,22 +91,22 @@ def camera_program(machine: Machine, what: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
-def recorded(rig: Rig, unit: UnitInside, *, count: int = 1) -> tuple[dict[str, Any], list[Picture]]:
+def recorded(bench: Bench, unit: UnitInside, *, count: int = 1) -> tuple[dict[str, Any], list[Picture]]:
     """End the running clip, and return what is stated of it and its pictures."""
     unit.say("hold 2.2")
     ended = unit.wait_for("recording_ended", count=count)
-    return ended, rig.enrolled.clip(unit, ended).pictures()
+    return ended, bench.enrolled.clip(unit, ended).pictures()
 
 
-def test_every_picture_of_the_sensor_is_in_the_clip_once(rig: Rig) -> None:
-    with running_unit(rig.machine, "--camera", "picamera2") as unit:
+def test_every_picture_of_the_sensor_is_in_the_clip_once(bench: Bench) -> None:
+    with running_unit(bench.machine, "--camera", "picamera2") as unit:
         unit.wait_for("standby")
-        wait_for_pictures(rig.machine, 3)
+        wait_for_pictures(bench.machine, 3)
         unit.say("touch")
         unit.wait_for("first_durable")
-        wait_for_pictures(rig.machine, 10)
-        stated, pictures = recorded(rig, unit)
-        log = sensed(rig.machine)
+        wait_for_pictures(bench.machine, 10)
+        stated, pictures = recorded(bench, unit)
+        log = sensed(bench.machine)
     numbers = [stamp.sequence for stamp in stamps(pictures)]
     within = [line for line in log if numbers[0] <= line.number <= numbers[-1]]
     delivered = [line.number for line in within if line.what == "picture"]
@@ -121,15 +121,15 @@ def test_every_picture_of_the_sensor_is_in_the_clip_once(rig: Rig) -> None:
     )
 
 
-def test_five_pictures_that_the_sensor_loses_are_stated_as_lost(rig: Rig) -> None:
-    with running_unit(rig.machine, "--camera", "picamera2") as unit:
+def test_five_pictures_that_the_sensor_loses_are_stated_as_lost(bench: Bench) -> None:
+    with running_unit(bench.machine, "--camera", "picamera2") as unit:
         unit.wait_for("standby")
         touched = unit.say("touch")
         unit.wait_for("first_durable")
-        rig.machine.write("/run/mirrorcam-rig/lose", f"{touched + 5:.3f} 5\n".encode())
-        wait_for_pictures(rig.machine, 8)
-        stated, pictures = recorded(rig, unit)
-        log = sensed(rig.machine)
+        bench.machine.write("/run/mirrorcam-rig/lose", f"{touched + 5:.3f} 5\n".encode())
+        wait_for_pictures(bench.machine, 8)
+        stated, pictures = recorded(bench, unit)
+        log = sensed(bench.machine)
     numbers = [stamp.sequence for stamp in stamps(pictures)]
     within = [line for line in log if numbers[0] <= line.number <= numbers[-1]]
     late = sum(line.what == "late" for line in within)
@@ -139,13 +139,13 @@ def test_five_pictures_that_the_sensor_loses_are_stated_as_lost(rig: Rig) -> Non
     record("camera", "pictures lost on purpose, stated as lost", f"5, {stated['frames_lost'] - late}", "5")
 
 
-def test_the_clip_begins_as_long_before_the_touch_as_the_policy_says(rig: Rig) -> None:
-    with running_unit(rig.machine, "--camera", "picamera2") as unit:
+def test_the_clip_begins_as_long_before_the_touch_as_the_policy_says(bench: Bench) -> None:
+    with running_unit(bench.machine, "--camera", "picamera2") as unit:
         unit.wait_for("standby")
-        wait_for_pictures(rig.machine, PRE_RECORD + 3)
+        wait_for_pictures(bench.machine, PRE_RECORD + 3)
         before = unit.say("touch")
         begun = unit.wait_for("first_durable")
-        _, pictures = recorded(rig, unit)
+        _, pictures = recorded(bench, unit)
         started = unit.wait_for("recording_started")
     first = stamps(pictures)[0].moment_ms / 1000
     length = started["pre_record_seconds"]
@@ -162,8 +162,8 @@ def test_the_clip_begins_as_long_before_the_touch_as_the_policy_says(rig: Rig) -
     )
 
 
-def test_five_starts_and_stops_leave_no_thread_and_no_descriptor(rig: Rig) -> None:
-    cycles = camera_program(rig.machine, "restarts")
+def test_five_starts_and_stops_leave_no_thread_and_no_descriptor(bench: Bench) -> None:
+    cycles = camera_program(bench.machine, "restarts")
     assert len(cycles) == 5
     assert all(cycle["failures"] == [] and cycle["after_stop"] == 0 for cycle in cycles)
     assert all(cycle["threads"] == ["MainThread"] for cycle in cycles)
@@ -177,8 +177,8 @@ def test_five_starts_and_stops_leave_no_thread_and_no_descriptor(rig: Rig) -> No
     record("camera", "threads/descriptors after each of five stops", counts, "as after the first")
 
 
-def test_a_camera_that_gives_no_more_pictures_says_so_and_comes_back(rig: Rig) -> None:
-    (told,) = camera_program(rig.machine, "silence")
+def test_a_camera_that_gives_no_more_pictures_says_so_and_comes_back(bench: Bench) -> None:
+    (told,) = camera_program(bench.machine, "silence")
     assert told["told"] == 1
     assert "gives no more pictures" in str(told["sentence"])
     assert told["failures_after"] == []
@@ -187,23 +187,23 @@ def test_a_camera_that_gives_no_more_pictures_says_so_and_comes_back(rig: Rig) -
     record("camera", "error after the last picture", f"{seconds:.2f} s", "3.0 to 3.5 s")
 
 
-def test_a_unit_whose_camera_falls_silent_records_again_when_it_is_back(rig: Rig) -> None:
-    with running_unit(rig.machine, "--camera", "picamera2") as unit:
+def test_a_unit_whose_camera_falls_silent_records_again_when_it_is_back(bench: Bench) -> None:
+    with running_unit(bench.machine, "--camera", "picamera2") as unit:
         unit.wait_for("standby")
-        rig.machine.run("touch /run/mirrorcam-rig/dark")
+        bench.machine.run("touch /run/mirrorcam-rig/dark")
         fault = unit.wait_for("fault")
         assert fault["kind"] == "camera_failed"
-        rig.machine.run("rm /run/mirrorcam-rig/dark")
+        bench.machine.run("rm /run/mirrorcam-rig/dark")
         unit.wait_for("standby", count=2)
         unit.say("touch")
         unit.wait_for("first_durable")
-        stated, pictures = recorded(rig, unit)
+        stated, pictures = recorded(bench, unit)
     assert stated["complete"]
     assert len(stamps(pictures)) == stated["frames_written"]
 
 
-def test_a_key_frame_that_is_asked_for_is_one(rig: Rig) -> None:
-    (told,) = camera_program(rig.machine, "key-frames")
+def test_a_key_frame_that_is_asked_for_is_one(bench: Bench) -> None:
+    (told,) = camera_program(bench.machine, "key-frames")
     packets = [(number, is_key, bytes.fromhex(data)) for number, is_key, data in told["packets"]]
     asked_after = told["asked_after"]
     keys = [number for number, is_key, _ in packets if is_key]
@@ -221,17 +221,17 @@ def nal_types(data: bytes) -> list[int]:
     return [unit[0] & 31 for unit in data.split(b"\0\0\1")[1:]]
 
 
-def test_sound_is_in_step_with_the_picture(rig: Rig) -> None:
-    rig.machine.run("modprobe snd-aloop")
+def test_sound_is_in_step_with_the_picture(bench: Bench) -> None:
+    bench.machine.run("modprobe snd-aloop")
     microphone = ("--microphone", "alsa:hw:Loopback,1")
-    with running_unit(rig.machine, "--camera", "picamera2", *microphone, folder="hearing") as unit:
+    with running_unit(bench.machine, "--camera", "picamera2", *microphone, folder="hearing") as unit:
         unit.wait_for("standby")
         unit.say("touch")
         unit.wait_for("first_durable")
         command = "PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/python3 -m mirrorcam_rig.beeps 8"
-        heard = [json.loads(line)["beep"] for line in rig.machine.run(command, seconds=120).splitlines()]
+        heard = [json.loads(line)["beep"] for line in bench.machine.run(command, seconds=120).splitlines()]
         unit.say("hold 2.2")
-        clip = rig.enrolled.clip(unit, unit.wait_for("recording_ended"))
+        clip = bench.enrolled.clip(unit, unit.wait_for("recording_ended"))
     pictures = clip.pictures()
     stamps(pictures)
     flashes = [later for earlier, later in pairwise(pictures) if later.is_flashing and not earlier.is_flashing]
@@ -256,8 +256,8 @@ def moment_of(picture: Picture) -> float:
     return picture.stamp.moment_ms / 1000
 
 
-def test_the_module_that_runs_is_the_one_of_this_checkout(rig: Rig) -> None:
-    inside = rig.machine.read(
-        rig.machine.run("ls /opt/mirrorcam/lib/python3.*/site-packages/appliance/cameras/picamera2.py").strip()
+def test_the_module_that_runs_is_the_one_of_this_checkout(bench: Bench) -> None:
+    inside = bench.machine.read(
+        bench.machine.run("ls /opt/mirrorcam/lib/python3.*/site-packages/appliance/cameras/picamera2.py").strip()
     )
     assert inside == (Path(__file__).parents[2] / "appliance/cameras/picamera2.py").read_bytes()

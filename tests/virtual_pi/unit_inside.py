@@ -111,7 +111,7 @@ class UnitInside:
 
 @contextmanager
 def running_unit(machine: Machine, *options: str, folder: str = "unit") -> Iterator[UnitInside]:
-    """Run the unit of the data disk as long as the block runs."""
+    """Run the unit of the data disk as long as the block runs; its own tones are not played."""
     command = " ".join(
         [
             "env PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/mirrorcam-unit run",
