@@ -1,4 +1,4 @@
-"""What makes the virtual machine one with a camera: footage, libcamera's virtual pipeline, and the rig's own settings."""
+"""What makes the virtual machine one with a camera: footage, libcamera's virtual pipeline, the rig's own settings."""
 
 from collections.abc import Iterator
 from io import BytesIO

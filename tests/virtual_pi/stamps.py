@@ -47,10 +47,11 @@ def stamps_in_memory(
 ) -> Iterator[tuple[int, Stamp]]:
     """Yield each whole stamp in raw memory and where it is: a plane of luma, or pixels of `pixel_bytes` bytes.
 
-    The picture has the camera's own size there; `stride` is the bytes from one of its rows to the next.
+    The picture has the camera's own size there; `stride` is the bytes from one of its rows to the next. The same stamp
+    may be found more than once, a row apart.
     """
     row_bytes = COLUMNS * BLOCK * pixel_bytes
-    for found in re.finditer(_magic(pixel_bytes, mirrored=mirrored), memory, re.DOTALL):
+    for found in _magic(pixel_bytes, mirrored=mirrored).finditer(memory):
         start = found.start()
         needed = (ROWS * BLOCK - 1) * stride + row_bytes
         if start + needed > len(memory):

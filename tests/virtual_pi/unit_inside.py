@@ -1,4 +1,4 @@
-"""The unit in the virtual machine: enrolled on the host, run by hand, touched by lines, its clips opened on the host."""
+"""The unit in the virtual machine: enrolled on the host, run by hand, touched by lines; the host opens its clips."""
 
 import io
 import json
@@ -13,13 +13,13 @@ import numpy as np
 
 from evidence.age import X25519Identity, open_bytes
 from tests.pki import Pki, policy_toml
-from tests.virtual_pi.cards import write_disk
 from tests.virtual_pi.machine import Machine
 from tests.virtual_pi.stamps import Stamp, is_flashing, read_stamp
 from tests.virtual_pi.talking import until
 from tests.worn import enrol
 
 PLACE = "/var/lib/mirrorcam"
+_LOUD = 0.2  # the beeps have 0.6; before one the codec's own noise has less
 PATIENCE = 120.0  # an emulated processor that others use too
 
 Line = dict[str, Any]
@@ -41,6 +41,21 @@ class Clip:
     stated: Line
     mp4: bytes
 
+    def beeps(self) -> list[float]:
+        """Return when each beep begins: where it is loud after half a second of silence."""
+        beginnings, newest = [], -1.0
+        for seconds in self._loud_moments():
+            if seconds - newest > 0.5:
+                beginnings.append(seconds)
+            newest = seconds
+        return beginnings
+
+    def _loud_moments(self) -> Iterator[float]:
+        with av.open(io.BytesIO(self.mp4), mode="r") as container:
+            for frame in container.decode(audio=0):
+                loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > _LOUD)
+                yield from ((frame.time or 0.0) + float(sample) / frame.sample_rate for sample in loud)
+
     def pictures(self) -> list[Picture]:
         with av.open(io.BytesIO(self.mp4), mode="r") as container:
             return [_picture(frame) for frame in container.decode(video=0)]
@@ -52,16 +67,14 @@ class Enrolled:
 
     identity: X25519Identity = field(default_factory=X25519Identity.generate)
 
-    def write_disk(self, folder: Path, target: Path, *, policy: str = "", settings: str = "") -> None:
-        """Write a data disk with the unit on it."""
-        tree = folder / "data-tree"
+    def enrol(self, folder: Path, *, policy: str = "", settings: str = "") -> None:
+        """Set a unit up in `folder`."""
         signed = policy_toml(recipients=(str(self.identity.recipient),)) + policy
-        enrol(tree / "unit", Pki(), "https://localhost", policy=signed, settings=settings)
-        write_disk(tree, target, label="data", mebibytes=128)
+        enrol(folder, Pki(), "https://localhost", policy=signed, settings=settings)
 
-    def clip(self, machine: Machine, ended: Line) -> Clip:
+    def clip(self, unit: "UnitInside", ended: Line) -> Clip:
         """Open the clip that the log's line is about."""
-        sealed = machine.read(f"{PLACE}/unit/data/{ended['clip_id']}.mp4.age")
+        sealed = unit.machine.read(f"{PLACE}/{unit.folder}/data/{ended['clip_id']}.mp4.age")
         return Clip(ended, open_bytes(sealed, [self.identity]))
 
 
@@ -70,6 +83,7 @@ class UnitInside:
     """A running `mirrorcam-unit run`."""
 
     machine: Machine
+    folder: str
 
     def say(self, line: str) -> float:
         """Do what a wearer would do; return the machine's monotonic clock just before."""
@@ -96,10 +110,14 @@ class UnitInside:
 
 
 @contextmanager
-def running_unit(machine: Machine, *options: str) -> Iterator[UnitInside]:
-    """Run the unit of the data disk as long as the block runs."""
+def running_unit(machine: Machine, *options: str, folder: str = "unit") -> Iterator[UnitInside]:
+    """Run the unit of the data disk as long as the block runs; its own tones are not played."""
     command = " ".join(
-        ["PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/mirrorcam-unit run", f"--folder {PLACE}/unit", *options]
+        [
+            "env PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/mirrorcam-unit run",
+            f"--folder {PLACE}/{folder}",
+            *options,
+        ]
     )
     machine.run(
         f"rm -f /run/touches /run/unit.* /run/mirrorcam-rig/*; mkfifo /run/touches\n"
@@ -107,7 +125,7 @@ def running_unit(machine: Machine, *options: str) -> Iterator[UnitInside]:
         f"(exec 3<>/run/touches; echo $BASHPID > /run/unit.pid; exec {command} --headless --touches-from-stdin"
         " <&3 >/run/unit.log 2>/run/unit.err) &"
     )
-    unit = UnitInside(machine)
+    unit = UnitInside(machine, folder)
     try:
         yield unit
     finally:
@@ -119,5 +137,5 @@ def running_unit(machine: Machine, *options: str) -> Iterator[UnitInside]:
 
 def _picture(frame: av.VideoFrame) -> Picture:
     plane = frame.planes[0]
-    luma = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : frame.width]
+    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : frame.width]
     return Picture(frame.time or 0.0, read_stamp(luma), is_flashing(luma))

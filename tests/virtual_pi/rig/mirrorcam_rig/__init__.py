@@ -1,1 +1,1 @@
-"""The virtual camera's sensor: what libcamera's virtual pipeline lacks of a real camera, and the stamp in its pictures."""
+"""The virtual camera's sensor: what its virtual pipeline lacks of a real camera, and a stamp in each picture."""

@@ -50,6 +50,9 @@ class TwoPlaneAllocator(DmaAllocator):  # type: ignore[misc]  # picamera2 comes 
     """DmaAllocator for a pipeline that asks for each plane by itself; `pictures` are the newest allocated ones."""
 
     pictures: dict[Any, Picture] = {}  # noqa: RUF012 – there is one camera
+    frame_buffers: dict[Any, list[Any]]
+    libcamera_fds: list[int]
+    open_fds: list[int]
 
     def allocate(self, libcamera_config: Any, _: Any) -> None:
         self.libcamera_fds = []
@@ -60,6 +63,11 @@ class TwoPlaneAllocator(DmaAllocator):  # type: ignore[misc]  # picamera2 comes 
         self.pictures.clear()
         for stream in libcamera_config:
             self.frame_buffers[stream.stream] = [self._buffer(stream, count) for count in range(_BUFFERS)]
+
+    def close(self) -> None:
+        for buffer in (each for buffers in self.frame_buffers.values() for each in buffers):
+            self.pictures.pop(buffer, None)
+        super().close()
 
     def _buffer(self, stream: Any, count: int) -> Any:
         handle = self.dmaHeap.alloc(f"picamera2-{count}", stream.frame_size).get()
