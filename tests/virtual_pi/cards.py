@@ -65,10 +65,15 @@ def _install(tree: Path) -> None:
     site = tree / SITE
     site.mkdir(parents=True)
     with TemporaryDirectory() as name:
+        source = Path(name) / "source"  # a copy: a folder that was built in before would bring what is gone since
+        source.mkdir()
+        for part in ("appliance", "dock_station", "evidence", "provisioning"):
+            shutil.copytree(PROJECT / part, source / part)
+        for file in ("pyproject.toml", "README.md"):
+            shutil.copy(PROJECT / file, source)
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", name)
-        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(PROJECT)], check=True)
-        wheel = next(Path(name).glob("*.whl"))
-        ZipFile(wheel).extractall(site)
+        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+        ZipFile(next(Path(name).glob("*.whl"))).extractall(site)
     commands = ConfigParser(delimiters=("=",))
     commands.optionxform = str  # type: ignore[assignment, method-assign]  # names of commands keep their case
     commands.read(next(site.glob("*.dist-info")) / "entry_points.txt")

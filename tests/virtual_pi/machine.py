@@ -84,7 +84,7 @@ class Machine:
         self._wait_for_agent()
 
     def save(self, state: Path) -> None:
-        """Write what the machine is just doing, RAM and devices, to `state`, and switch it off; its disks stay as is."""
+        """Write what the machine is just doing, RAM and devices, to `state`, and switch it off; its disks stay."""
         self.qemu("stop")
         self.qemu("migrate", uri=f"exec:cat > {state}")
         until(self._is_saved, seconds=300, what="the machine's state to be saved")
