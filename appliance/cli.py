@@ -19,6 +19,10 @@ from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
+from appliance.settings import UnitFolder
+from appliance.usb.cable import INTERFACE, SOCKET, be_the_cable
+from appliance.usb.cable_journal import CableJournal
+from appliance.usb.gadget import Gadget
 from appliance.wearer import Wearer
 from evidence import commandline
 from evidence.commandline import group, pseudonym
@@ -38,6 +42,11 @@ is not the authority's; 5 a file, the storage, the camera or the network does no
 
 FolderOption = Annotated[
     Path, typer.Option("--folder", metavar="DIR", help="The unit's folder, as enrolment has set it up.")
+]
+
+CableOption = Annotated[
+    Path | None,
+    typer.Option("--cable-socket", metavar="PATH", help="Call the dock through `mirrorcam-unit cable`, at its socket."),
 ]
 
 
@@ -66,13 +75,19 @@ def run(
     ] = None,
     touches_from_stdin: Annotated[
         bool,
-        typer.Option("--touches-from-stdin", help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit."),
+        typer.Option(
+            "--touches-from-stdin",
+            help="Read a rehearsal: lines touch, hold SECONDS, dock, undock, quit, unplug THING, plug THING.",
+        ),
     ] = False,
+    cable_socket: CableOption = None,
 ) -> None:
     """Be the unit: standby, record at a touch, stop at a two-second hold.
 
     In the window a click is a touch, **D** puts the unit on the dock and takes it off again, **Esc** switches it off.
     SIGTERM and Ctrl-C switch it off too; a running clip is closed first.
+
+    With `--cable-socket` it is docked as long as a dock of its authority answers over the cable.
 
     What happens is written to standard output: for people on a terminal, else one JSON object a line.
     """
@@ -81,9 +96,10 @@ def run(
         is_headless=headless,
         wearer=wearer,
         touches=sys.stdin if touches_from_stdin else None,
+        cable=cable_socket,
     )
     installation = Installation.open(folder)
-    switch_on(installation, Offload(installation), wishes, Journal())
+    switch_on(installation, Offload(installation, cable=cable_socket), wishes, Journal())
 
 
 @app.command()
@@ -98,7 +114,7 @@ def status(folder: FolderOption) -> None:
 
 
 @app.command()
-def dock(folder: FolderOption) -> None:
+def dock(folder: FolderOption, cable_socket: CableOption = None) -> None:
     """Hand over every waiting clip to the dock now, and delete each here once its receipt is good.
 
     What was sent before a broken connection is not sent again. Ends with exit code 1 if the dock refused a clip.
@@ -106,10 +122,49 @@ def dock(folder: FolderOption) -> None:
     installation = Installation.open(folder)
     with installation.exclusively():
         installation.recover()
-        course = _hand_over(installation)
+        course = _hand_over(installation, cable_socket)
     if course.refused:
         raise ClipsRefusedError(course.refused)
     Console().print(messages.handed_over(course.delivered).sentence)
+
+
+gadget_app = group("""Be a USB network card at the end of the dock's cable, and nothing else (as root).""")
+app.add_typer(gadget_app, name="gadget")
+
+ControllerOption = Annotated[
+    str | None, typer.Option("--udc", metavar="NAME", help="The USB device controller, where there are several.")
+]
+
+
+@gadget_app.command("up")
+def gadget_up(folder: FolderOption, udc: ControllerOption = None) -> None:
+    """Make the card, whose serial number is the unit's id; where it is there already nothing is touched.
+
+    Of the unit's folder it reads the settings only.
+    """
+    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).up()
+
+
+@gadget_app.command("down")
+def gadget_down(folder: FolderOption, udc: ControllerOption = None) -> None:
+    """Take the card away, whatever has become of it."""
+    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).down()
+
+
+@app.command()
+def cable(
+    folder: FolderOption,
+    interface: Annotated[str, typer.Option(metavar="NAME", help="The network card at the cable.")] = INTERFACE,
+    socket: Annotated[
+        Path, typer.Option(metavar="PATH", help="The socket at which the unit's programs call.")
+    ] = SOCKET,
+) -> None:
+    """Forward from a socket to the dock over the cable, and cut all connections when the cable goes.
+
+    It is the only program of the unit that needs a network, and it needs no key: of the unit's folder it reads the
+    settings only. What happens is written to standard output, as by `mirrorcam-unit run`. SIGTERM ends it.
+    """
+    be_the_cable(UnitFolder(folder), interface, socket, CableJournal())
 
 
 class ClipsRefusedError(MirrorcamError):
@@ -119,7 +174,7 @@ class ClipsRefusedError(MirrorcamError):
         super().__init__(f"The dock refused {clips} of the clips, which stay on this unit: have IT look at both.")
 
 
-def _hand_over(installation: Installation) -> Course:
+def _hand_over(installation: Installation, cable: Path | None) -> Course:
     course = Course()
     wearer = Wearer(installation.folder.data / "wearer.json")
     columns = (
@@ -143,7 +198,7 @@ def _hand_over(installation: Installation) -> Course:
             elif isinstance(step, Refused):
                 progress.console.print(f"{step.clip_id}  refused: {step.sentence}")
 
-        Offload(installation).run(take, threading.Event())
+        Offload(installation, cable=cable).run(take, threading.Event())
     return course
 
 

@@ -19,6 +19,8 @@ from evidence.errors import EnvironmentalError
 from evidence.signature import Signer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# A service that died is started again within seconds; after longer than this the wearer has noticed that it is off.
+GO_ON_SECONDS = 60.0
 
 
 class UnitRunsError(EnvironmentalError):
@@ -67,6 +69,17 @@ class Installation:
             spool=Spool(folder.data, signer, reserve_minutes=settings.storage_reserve_minutes),
             facts=UnitFacts(settings.unit_id, f"mirrorcam {version('mirrorcam')}", boot_id),
         )
+
+    def is_to_go_on(self, recovered: Recovered) -> bool:
+        """Tell whether the wearer of a recovered clip must believe that it still records.
+
+        That is so in the boot in which it broke off, for a short time. Where the system's clock was set forward while
+        it ran, it is taken to have broken off just now: recording for nothing is heard, and not recording is not.
+        """
+        broken_off = recovered.broken_off
+        if broken_off is None or broken_off.boot_id != self.facts.boot_id:
+            return False
+        return self.clock.monotonic() - broken_off.monotonic <= GO_ON_SECONDS
 
     def recover(self) -> tuple[Recovered, ...]:
         """Bring to an end what a power cut left undone; for who works here `exclusively`. Raises OSError."""

@@ -4,31 +4,37 @@ docs/unit-log.md lists them. No line has a person in it, nor a key, nor a passph
 """
 
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict
 
+from appliance.spool import Recovered
 from appliance.states import State
 from evidence.manifest import Manifest
 from evidence.receipt import Receipt
 
 
+def event_log(output: TextIO | None) -> Any:
+    """Return a log of JSON lines, or of lines for people where the output is a terminal; for any thread."""
+    output = output or sys.stdout
+    renderer = structlog.dev.ConsoleRenderer() if output.isatty() else structlog.processors.JSONRenderer()
+    return structlog.wrap_logger(
+        structlog.PrintLogger(output),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _moment_first,
+            renderer,
+        ],
+    )
+
+
 class Journal:
-    """Writes JSON lines, or lines for people where the output is a terminal; from any thread."""
+    """The unit's own lines; from any thread."""
 
     def __init__(self, output: TextIO | None = None) -> None:
-        output = output or sys.stdout
-        renderer = structlog.dev.ConsoleRenderer() if output.isatty() else structlog.processors.JSONRenderer()
-        self._log = structlog.wrap_logger(
-            structlog.PrintLogger(output),
-            processors=[
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                _moment_first,
-                renderer,
-            ],
-        )
+        self._log = event_log(output)
 
     # The process
 
@@ -40,9 +46,21 @@ class Journal:
         """Tell why nobody sees the screen."""
         self._log.warning("headless", sentence=sentence)
 
-    def recovered(self, clip_id: str, what: str) -> None:
+    def recovered(self, recovered: Recovered) -> None:
         """Tell that something was brought to an end which the last shutdown left undone."""
-        self._log.warning("recovered", clip_id=clip_id, what=what)
+        self._log.warning("recovered", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
+
+    def told(self, headline: str) -> None:
+        """Tell that the wearer was shown what had happened before the unit was started."""
+        self._log.info("told", headline=headline)
+
+    def touch_found(self) -> None:
+        """Tell that the touch panel is back."""
+        self._log.info("touch_found")
+
+    def display_found(self) -> None:
+        """Tell that the display is back."""
+        self._log.info("display_found")
 
     def memory_not_locked(self, sentence: str) -> None:
         """Tell that the ring may be swapped out to storage; on a device it cannot be, on a computer it may."""
@@ -69,6 +87,10 @@ class Journal:
     def recording_started(self, clip_id: str, *, pre_record_seconds: float) -> None:
         """Tell that a clip is being written, and how many seconds from before the touch it has."""
         self._log.info("recording_started", clip_id=clip_id, pre_record_seconds=round(pre_record_seconds, 3))
+
+    def resumed(self, clip_id: str, *, after: str) -> None:
+        """Tell that a clip was begun because the one before, `after`, was cut off by a crash in this boot."""
+        self._log.warning("resumed", clip_id=clip_id, after=after)
 
     def first_durable(self, clip_id: str, *, seconds: float) -> None:
         """Tell how long after the touch the clip's first sealed bytes were durable."""
@@ -102,6 +124,10 @@ class Journal:
     def docked(self, *, waiting: int) -> None:
         """Tell that the unit is on the dock and calls it."""
         self._log.info("docked", clips_waiting=waiting)
+
+    def dock_foreign(self, sentence: str) -> None:
+        """Tell that something answers at the cable's other end which is no dock of ours, or no dock at all."""
+        self._log.warning("dock_foreign", sentence=sentence)
 
     def greeted(self, dock_id: str, *, clips: int, size: int) -> None:
         """Tell that the dock has answered, and what is to be handed over (`size` in bytes)."""

@@ -1,15 +1,22 @@
 """The unit from being switched on to being switched off: its parts put together, and their order at both ends."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.board.battery import Battery
 from appliance.cameras.sources import Sources
+from appliance.docking.client import DockClient
 from appliance.docking.delivery import Delivery, Offload
+from appliance.docking.dock_watch import DockWatch
+from appliance.docking.tls import context_for
+from appliance.front import messages
 from appliance.front.face import Face
 from appliance.front.gauges import Gauges
 from appliance.front.indicators import find_indicators
+from appliance.front.panel_watch import watching_panel
 from appliance.front.rehearsal import Rehearsal
 from appliance.front.screen import Screen, open_display
 from appliance.front.touch import Input, TouchPanel
@@ -17,19 +24,26 @@ from appliance.inbox import Inbox
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.recording import Recording
+from appliance.settings import UnitSettings
+from appliance.spool import Recovered
 from appliance.unit import Unit
 from appliance.wearer import Wearer
 from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
+from evidence.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person who switches it on asks for; `touches` are a rehearsal's lines."""
+    """What whoever switches it on asks for: `touches` are a rehearsal's lines, `cable` is the forwarder's socket.
+
+    With a cable the unit docks when a dock of its authority answers there; without one it is told by hand.
+    """
 
     sources: Sources
     is_headless: bool = False
     wearer: str | None = None
     touches: Iterable[str] | None = None
+    cable: Path | None = None
 
 
 def switch_on(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal) -> None:
@@ -40,15 +54,20 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
     wishes.sources.check(installation.settings)
     _protect_memory(journal)
     with installation.exclusively():
-        for recovered in installation.recover():
-            journal.recovered(recovered.clip_id, recovered.what)
+        recovered = installation.recover()
+        for each in recovered:
+            journal.recovered(each)
         inbox = Inbox()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: inbox.put(Input.QUIT))
-        unit = _assemble(installation, offload, wishes, journal, inbox)
+        wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
+        delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
+        face, unit = _assemble(installation, delivery, wearer, wishes, journal, inbox, recovered)
         if wishes.touches is not None:
             Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
-        unit.run()
+        panel = watching_panel(inbox.put) if face.is_on_panel else nullcontext()
+        with panel, _watching_the_cable(installation, delivery, wishes.cable, journal, inbox):
+            unit.run()
 
 
 def _protect_memory(journal: Journal) -> None:
@@ -59,25 +78,50 @@ def _protect_memory(journal: Journal) -> None:
         journal.memory_not_locked(str(error))
 
 
-def _assemble(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal, inbox: Inbox) -> Unit:
+@contextmanager
+def _watching_the_cable(
+    installation: Installation, delivery: Delivery, cable: Path | None, journal: Journal, inbox: Inbox
+) -> Iterator[None]:
+    """Dock and undock by what answers at the cable, as long as the block runs; without a cable by hand alone."""
+    if cable is None:
+        yield
+        return
+
+    def dock() -> DockClient:
+        context = context_for(installation.folder, installation.folder.authority())
+        return DockClient(installation.settings.dock_url, context, installation.facts.software, cable)
+
+    watch = DockWatch(dock, journal=journal, tell=inbox.put, progress=lambda: delivery.steps)
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.stop()
+
+
+def _assemble(
+    installation: Installation,
+    delivery: Delivery,
+    wearer: Wearer,
+    wishes: Wishes,
+    journal: Journal,
+    inbox: Inbox,
+    recovered: Sequence[Recovered],
+) -> tuple[Face, Unit]:
     settings = installation.settings
+    to_go_on = [each.clip_id for each in recovered if installation.is_to_go_on(each)]
     recording = Recording(
         installation,
         open_camera=lambda policy: wishes.sources.open(settings, policy),
         journal=journal,
         tell=inbox.put,
+        broken_off=to_go_on[-1] if to_go_on else None,
     )
-    wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
-    delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
-    display = open_display((settings.screen_width, settings.screen_height), headless=wishes.is_headless)
-    indicators = find_indicators()
     journal.started(
         unit_id=settings.unit_id,
         policy_id=recording.policy.policy_id,
         waiting=len(installation.spool.waiting()),
     )
-    if display.why_headless:
-        journal.headless(f"No window is shown: {display.why_headless}.")
     if wishes.sources.is_deaf(recording.policy):
         journal.fault("no_microphone", "The policy asks for sound, but no microphone is named: add --microphone.")
     gauges = Gauges(
@@ -87,14 +131,17 @@ def _assemble(installation: Installation, offload: Offload, wishes: Wishes, jour
         monotonic=installation.clock.monotonic,
     )
     face = Face(
-        Screen(display),
-        indicators,
+        lambda: _open_screen(settings, wishes, journal),
+        find_indicators(),
         gauges,
         journal,
         utc=installation.clock.utc,
         docking=lambda: delivery.message,
     )
-    return Unit(
+    for remains in () if to_go_on else dict.fromkeys(each.remains for each in recovered):
+        if message := messages.recovered(remains):
+            face.announce(message)
+    unit = Unit(
         inbox=inbox,
         recording=recording,
         delivery=delivery,
@@ -102,4 +149,13 @@ def _assemble(installation: Installation, offload: Offload, wishes: Wishes, jour
         panel=TouchPanel(),
         journal=journal,
         wearer=wearer.current,
+        supervisor=Supervisor.from_environment(),
     )
+    return face, unit
+
+
+def _open_screen(settings: UnitSettings, wishes: Wishes, journal: Journal) -> Screen:
+    display = open_display((settings.screen_width, settings.screen_height), headless=wishes.is_headless)
+    if display.why_headless:
+        journal.headless(f"No window is shown: {display.why_headless}.")
+    return Screen(display)

@@ -32,6 +32,8 @@ class Recording:
 
     Works live until the unit is docked or switched off, because only then can the policy change; a camera that fails is
     started again within them. No new works begin while old ones still have something to write.
+
+    A clip that broke off goes on as soon as the camera gives something, until one is begun or the unit is docked.
     """
 
     def __init__(
@@ -41,12 +43,17 @@ class Recording:
         open_camera: Callable[[Policy], Camera],
         journal: Journal,
         tell: Callable[[News], None],
+        broken_off: str | None = None,
     ) -> None:
-        """`tell` takes news from any thread. Raises as `UnitFolder.policy` when there is no good policy."""
+        """`tell` takes news from any thread; `broken_off` is the clip that is to go on in a new one.
+
+        Raises as `UnitFolder.policy` when there is no good policy.
+        """
         self._installation = installation
         self._open_camera = open_camera
         self._journal = journal
         self._tell = tell
+        self._broken_off = broken_off
         self._signed_policy = self._read_policy()
         self._works: Works | None = None
         self._unfinished: Works | None = None
@@ -77,7 +84,7 @@ class Recording:
             self._works.show_frames(wanted=wanted)
 
     def start_camera(self) -> News | None:
-        """Start the camera, under the policy that is in force now; CAMERA_READY comes with its first packet."""
+        """Start the camera, under the policy that is in force now; its first packet brings CAMERA_READY or RESUMED."""
         try:
             if self._works is None:
                 self._works = self._new_works()
@@ -95,6 +102,7 @@ class Recording:
 
     def stop_camera(self) -> None:
         """Stop the camera, overwrite the ring, and close what is open."""
+        self._broken_off = None
         works, self._works = self._works, None
         if works is None:
             return
@@ -114,6 +122,9 @@ class Recording:
             return News(Event.CLIP_REFUSED, str(error))
         self._failure_seen = None
         self._watch.begun(clip_id)
+        if self._broken_off is not None:
+            self._journal.resumed(clip_id, after=self._broken_off)
+            self._broken_off = None
         return News(Event.CLIP_BEGUN)
 
     def end_clip(self, ended_by: EndedBy) -> None:
@@ -155,7 +166,7 @@ class Recording:
             self._open_camera(self.policy),
             self._installation,
             self._signed_policy,
-            on_ready=lambda: self._tell(News(Event.CAMERA_READY)),
+            on_ready=lambda: self._tell(News(Event.CAMERA_READY if self._broken_off is None else Event.RESUMED)),
             on_failure=lambda error: self._tell(News(Event.CAMERA_FAILED, str(error))),
         )
 

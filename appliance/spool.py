@@ -4,6 +4,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -85,12 +86,36 @@ class Ending:
     mute_spans: tuple[manifests.Span, ...] = ()
 
 
+class Remains(StrEnum):
+    """What was left of a clip when the unit was started again."""
+
+    HANDED_OVER = "handed_over"
+    NOTHING = "nothing"
+    CUT = "cut"
+    WHOLE = "whole"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class BrokenOff:
+    """A clip that was running when the unit stopped, ended by nobody: in which boot, and when its file grew last.
+
+    `monotonic` is in that boot's monotonic seconds: the clip's start, and how much later its file was written last than
+    its draft. The system's clock may be set between the crash and the next start; what it says now is not asked.
+    """
+
+    boot_id: str
+    monotonic: float
+
+
 @dataclass(frozen=True)
 class Recovered:
     """Something that the last shutdown left undone, and one sentence on what was done about it."""
 
     clip_id: str
+    remains: Remains
     what: str
+    broken_off: BrokenOff | None = None
 
 
 class _Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -264,15 +289,16 @@ class Spool:
         with self._lock:
             for files in clips_with(self._folder, RECEIPT_SUFFIX):
                 self._remove_received(files)
-                found.append(Recovered(files.clip_id, "The dock has it; removing it here was finished."))
-            for files in clips_with(self._folder, DRAFT_SUFFIX):
-                found.append(Recovered(files.clip_id, self._recover_clip(files)))
+                what = "The dock has it; removing it here was finished."
+                found.append(Recovered(files.clip_id, Remains.HANDED_OVER, what))
+            found += [self._recover_clip(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
             for files in clips_with(self._folder, GROWING_SUFFIX):
                 if not files.draft.exists() and not _size(files.growing):
                     self._forget(files)
         for files in clips_with(self._folder, MANIFEST_SUFFIX):
             if _read_manifest(files.manifest) is None:
-                found.append(Recovered(files.clip_id, "Its manifest is damaged; it is kept: have IT look at it."))
+                what = "Its manifest is damaged; it is kept: have IT look at it."
+                found.append(Recovered(files.clip_id, Remains.DAMAGED, what))
         return tuple(found)
 
     # What the dock answers
@@ -311,16 +337,21 @@ class Spool:
                 return clip
         raise NotWaitingError(clip_id)
 
-    def _recover_clip(self, files: ClipFiles) -> str:
+    def _recover_clip(self, files: ClipFiles) -> Recovered:
         was_closing = files.manifest.exists()
+        broken_off = None if was_closing else _broken_off(files)
         if not was_closing and not _size(files.growing):
             self._forget(files)
-            return "Power was lost before anything of it was recorded."
+            what = "Power was lost before anything of it was recorded."
+            return Recovered(files.clip_id, Remains.NOTHING, what, broken_off)
         try:
             self._finish(files)
         except SchemaError:
-            return "What is known of it is damaged; what was recorded is kept: have IT look at this unit."
-        return "Closing it was finished." if was_closing else "Its end is missing; everything before it is kept."
+            what = "What is known of it is damaged; what was recorded is kept: have IT look at this unit."
+            return Recovered(files.clip_id, Remains.DAMAGED, what)
+        if was_closing:
+            return Recovered(files.clip_id, Remains.WHOLE, "Closing it was finished.")
+        return Recovered(files.clip_id, Remains.CUT, "Its end is missing; everything before it is kept.", broken_off)
 
     def _finish(self, files: ClipFiles) -> None:
         """Close the clip of a draft from wherever its closing stopped."""
@@ -383,6 +414,18 @@ def _spooled(files: ClipFiles) -> SpooledClip | None:
     if manifest is None:
         return None
     return SpooledClip(files.clip_id, manifest.sequence, files.sealed, files.manifest, files.signature, manifest)
+
+
+def _broken_off(files: ClipFiles) -> BrokenOff | None:
+    """Return when the clip of a draft broke off; None where it was ended, or nobody can tell."""
+    draft = _read_manifest(files.draft)
+    if draft is None or draft.ended_by != "power-lost":
+        return None
+    try:
+        grew_for = files.growing.stat().st_mtime - files.draft.stat().st_mtime
+    except OSError:
+        return None
+    return BrokenOff(draft.boot_id, draft.started_monotonic_seconds + max(0.0, grew_for))
 
 
 def _read_manifest(path: Path) -> Manifest | None:

@@ -3,7 +3,7 @@
 Nothing here touches a camera, a disk or a screen: the unit carries out the actions, everything else follows the state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -29,6 +29,7 @@ class Event(StrEnum):
     """What can happen to the unit."""
 
     CAMERA_READY = "camera ready"
+    RESUMED = "resumed"  # the camera is ready, and a recording that a crash cut off in this boot is to go on
     CAMERA_FAILED = "camera failed"
     NOT_READY = "not ready"  # what the camera is to work with is missing: a good policy, a storage that keeps up
     CAMERA_RETRY_DUE = "camera retry due"
@@ -50,6 +51,10 @@ class Event(StrEnum):
     OFFLOADED = "offloaded"
     OFFLOAD_FAILED = "offload failed"
     OFFLOAD_RETRY_DUE = "offload retry due"
+    TOUCH_LOST = "touch lost"
+    TOUCH_FOUND = "touch found"
+    DISPLAY_LOST = "display lost"
+    DISPLAY_FOUND = "display found"
     SHUT_DOWN = "shut down"
 
 
@@ -58,6 +63,34 @@ class News(NamedTuple):
 
     event: Event
     sentence: str = ""
+
+
+class Fault(StrEnum):
+    """What keeps the unit from being ready to record at a touch; several can be there at once."""
+
+    CAMERA = "camera"
+    STORAGE = "storage"
+    TOUCH = "touch"
+
+
+_NO_FAULTS: frozenset[Fault] = frozenset()
+_READY = {State.STANDBY, State.LIVE}
+# Which fault an event brings, and which it ends. A clip that was refused is none: the next touch may find it otherwise.
+BRINGS: Mapping[Event, Fault] = {
+    Event.CAMERA_FAILED: Fault.CAMERA,
+    Event.NOT_READY: Fault.CAMERA,
+    Event.STORAGE_FULL: Fault.STORAGE,
+    Event.STORAGE_SLOW: Fault.STORAGE,
+    Event.STORAGE_FAILED: Fault.STORAGE,
+    Event.TOUCH_LOST: Fault.TOUCH,
+}
+_ENDS: Mapping[Event, Set[Fault]] = {
+    Event.CAMERA_READY: {Fault.CAMERA},
+    Event.RESUMED: {Fault.CAMERA},
+    Event.CLIP_BEGUN: {Fault.CAMERA, Fault.STORAGE},
+    Event.TOUCH_FOUND: {Fault.TOUCH},
+    Event.DOCKED: {Fault.CAMERA, Fault.STORAGE},  # off the dock both are begun anew
+}
 
 
 class Timer(StrEnum):
@@ -99,6 +132,7 @@ class Do(StrEnum):
     BEGIN_CLIP = "begin clip"
     OFFLOAD = "offload"
     STOP_OFFLOAD = "stop offload"
+    OPEN_SCREEN = "open screen"
     SIGNAL_START = "signal start"
     SIGNAL_STOP = "signal stop"
     REMIND = "remind"
@@ -178,6 +212,7 @@ def _while_dark_or_live(state: State) -> dict[tuple[State, Event], Transition]:
         (state, Event.CLIP_BEGUN): _RECORD,
         (state, Event.CLIP_REFUSED): _WARN,
         (state, Event.CAMERA_FAILED): _WARN_AND_RETRY_CAMERA,
+        (state, Event.TOUCH_LOST): _WARN,
         # A clip is closed after the state has moved on: its end can still fail.
         (state, Event.STORAGE_FULL): _WARN,
         (state, Event.STORAGE_SLOW): _WARN,
@@ -187,8 +222,27 @@ def _while_dark_or_live(state: State) -> dict[tuple[State, Event], Transition]:
     }
 
 
+def _with_panel(state: State) -> dict[tuple[State, Event], Transition]:
+    """Return what each state does when the touch panel or the display goes, or comes.
+
+    Without a display everything goes on. Without a touch panel a clip goes on, but one that cannot be begun is a fault.
+    A finger that was on either of them when it went or came no longer holds anything.
+    """
+    return {
+        (state, Event.TOUCH_LOST): _to(state, Disarm(Timer.HOLD), Do.WARN),
+        (state, Event.TOUCH_FOUND): _to(state),
+        (state, Event.DISPLAY_LOST): _to(state, Do.WARN),
+        (state, Event.DISPLAY_FOUND): _to(state, Disarm(Timer.HOLD), Do.OPEN_SCREEN),
+    }
+
+
 _COMMON: Table = {
+    **{pair: then for state in State if state is not State.OFF for pair, then in _with_panel(state).items()},
     (State.STARTING, Event.CAMERA_READY): _to(State.STANDBY),
+    (State.STARTING, Event.RESUMED): _to(State.STARTING, Do.BEGIN_CLIP),
+    (State.STARTING, Event.CLIP_BEGUN): _RECORD,
+    (State.STARTING, Event.CLIP_REFUSED): _WARN,
+    (State.STARTING, Event.STORAGE_FULL): _WARN,
     (State.STARTING, Event.CAMERA_FAILED): _WARN_AND_RETRY_CAMERA,
     (State.STARTING, Event.NOT_READY): _WARN_AND_RETRY_CAMERA,
     (State.STARTING, Event.DOCKED): _DOCK,
@@ -223,6 +277,8 @@ _COMMON: Table = {
     (State.FAULT, Event.NOT_READY): _WAIT_FOR_CAMERA,
     (State.FAULT, Event.CAMERA_RETRY_DUE): _to(State.FAULT, Do.START_CAMERA),
     (State.FAULT, Event.CAMERA_READY): _to(State.STANDBY),
+    (State.FAULT, Event.TOUCH_FOUND): _to(State.STANDBY),
+    (State.FAULT, Event.RESUMED): _to(State.FAULT, Do.BEGIN_CLIP),
     (State.FAULT, Event.STORAGE_FULL): _to(State.FAULT, Disarm(Timer.RECORD_AGAIN), Do.WARN),
     (State.FAULT, Event.STORAGE_SLOW): _WARN,
     (State.FAULT, Event.STORAGE_FAILED): _WARN,
@@ -239,14 +295,14 @@ def table_for(policy: Policy) -> Table:
     return {**_COMMON, (State.STANDBY, Event.TOUCHED): first_touch, (State.RECORDING, Event.HELD): held}
 
 
-_STARTED = {Event.CAMERA_READY, Event.NOT_READY}
+_STARTED = {Event.CAMERA_READY, Event.RESUMED, Event.NOT_READY}
 _CLIP = {Event.CLIP_BEGUN, Event.CLIP_REFUSED}
 _STORAGE = {Event.STORAGE_FULL, Event.STORAGE_SLOW, Event.STORAGE_FAILED}
 _DOCKING_OVER = {Event.UNDOCKED, Event.OFFLOADED, Event.OFFLOAD_FAILED}
 
 # What a state takes no notice of: a finger where there is nothing to start or stop, and news that comes too late.
 _NO_NOTICE: Mapping[State, set[Event]] = {
-    State.STARTING: {Event.TOUCHED, Event.RELEASED, *_CLIP, *_STORAGE, *_DOCKING_OVER},
+    State.STARTING: {Event.TOUCHED, Event.RELEASED, *_STORAGE - {Event.STORAGE_FULL}, *_DOCKING_OVER},
     State.STANDBY: {Event.RELEASED, *_STARTED, *_DOCKING_OVER},
     State.LIVE: {Event.RELEASED, *_STARTED, *_DOCKING_OVER},
     State.RECORDING: {*_STARTED, *_DOCKING_OVER},
@@ -267,8 +323,24 @@ IGNORED: Mapping[State, frozenset[Event]] = {
 }
 
 
-def follow(table: Table, state: State, event: Event) -> Transition:
-    """Return what `event` leads to in `state`: the same state and no action where it is ignored."""
+def faults_after(faults: Set[Fault], state: State, event: Event) -> frozenset[Fault]:
+    """Return which of `faults` are still there after an event, and the one that it brings."""
+    if event in IGNORED[state]:
+        return frozenset(faults)
+    brought = {BRINGS[event]} if event in BRINGS else set()
+    return frozenset((faults - _ENDS.get(event, set())) | brought)
+
+
+def follow(table: Table, state: State, event: Event, faults: Set[Fault] = _NO_FAULTS) -> Transition:
+    """Return what `event` leads to in `state`: the same state and no action where it is ignored.
+
+    `faults` are those that are there after it. Where the table leads into readiness while one is there, it is a fault.
+    """
     if event in IGNORED[state]:
         return Transition(state)
-    return table[state, event]
+    transition = table[state, event]
+    if not faults or transition.state not in _READY:
+        return transition
+    # Told anew to the wearer who has just taken the unit off the dock; anywhere else it was told when it came.
+    warning = (Do.WARN,) if state is State.STARTING else ()
+    return Transition(State.FAULT, (*transition.actions, *warning))

@@ -8,11 +8,29 @@ from appliance.docking.delivery import Delivery
 from appliance.front import messages
 from appliance.front.face import Face
 from appliance.front.touch import Input, TouchPanel
+from appliance.front.view import WITH_PICTURE
 from appliance.inbox import Happening, Inbox
 from appliance.journal import Journal
 from appliance.recording import Recording
-from appliance.states import Action, Arm, Disarm, Do, EndClip, Event, News, State, Timer, follow, table_for
+from appliance.states import (
+    BRINGS,
+    IGNORED,
+    Action,
+    Arm,
+    Disarm,
+    Do,
+    EndClip,
+    Event,
+    Fault,
+    News,
+    State,
+    Timer,
+    faults_after,
+    follow,
+    table_for,
+)
 from appliance.timers import Timers
+from evidence.supervisor import Supervisor
 
 LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
 CAMERA_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first failure in a row, the second, and so on
@@ -23,7 +41,6 @@ OFFLOAD_RETRY_SECONDS = 15.0
 # bytes are durable the third tells when that was.
 _DARK_TICK, _PICTURE_TICK, _FIRST_BYTES_TICK = 0.02, 0.008, 0.001
 
-_WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
 _WRITING = {State.RECORDING, State.POST_RECORDING}  # in these the writer itself meets whatever is wrong with the disk
 _READY_TO_WRITE = {State.STANDBY, State.LIVE}
 _EVENTS = {
@@ -52,6 +69,7 @@ class Unit:
         panel: TouchPanel,
         journal: Journal,
         wearer: Callable[[], str],
+        supervisor: Supervisor,
     ) -> None:
         self._inbox = inbox
         self._recording = recording
@@ -60,17 +78,21 @@ class Unit:
         self._panel = panel
         self._journal = journal
         self._wearer = wearer
+        self._supervisor = supervisor
         self._state = State.STARTING
+        self._faults: frozenset[Fault] = frozenset()
         self._timers = Timers()
         self._now = self._looked_at = time.monotonic()
         self._pending: deque[News] = deque()
         self._camera_failures = 0
+        self._is_resuming = False
         self._actions: dict[Do, Callable[[], News | None]] = {
             Do.START_CAMERA: recording.start_camera,
             Do.STOP_CAMERA: recording.stop_camera,
             Do.BEGIN_CLIP: lambda: recording.begin_clip(self._wearer()),
             Do.OFFLOAD: delivery.start,
             Do.STOP_OFFLOAD: delivery.stop,
+            Do.OPEN_SCREEN: face.open_screen,
         }
 
     def run(self) -> None:
@@ -80,9 +102,12 @@ class Unit:
             self._face.show(self._state, self._recording.status(), None, is_mirrored=True, hold=0)
             self._perform(Do.START_CAMERA)
             self._follow_pending()
+            self._supervisor.ready()
             while self._state is not State.OFF:
                 self._turn()
+                self._supervisor.alive()  # nothing else of the unit gives a sign of life: if this loop hangs, it ends
         finally:
+            self._supervisor.stopping()
             self._recording.stop_camera()
             self._delivery.stop()
             self._face.close()
@@ -114,7 +139,7 @@ class Unit:
     def _tick(self) -> float:
         if self._recording.awaits_first_bytes:
             return _FIRST_BYTES_TICK
-        return _PICTURE_TICK if self._state in _WITH_PICTURE else _DARK_TICK
+        return _PICTURE_TICK if self._state in WITH_PICTURE else _DARK_TICK
 
     def _news_of(self, what: News | Input) -> News:
         if isinstance(what, News):
@@ -138,7 +163,8 @@ class Unit:
 
     def _follow(self, news: News) -> None:
         before = self._state
-        transition = follow(table_for(self._recording.policy), before, news.event)
+        self._faults = faults_after(self._faults, before, news.event)
+        transition = follow(table_for(self._recording.policy), before, news.event, self._faults)
         self._note(news, before)
         self._state = transition.state
         self._timers.keep_for(self._state)
@@ -177,17 +203,35 @@ class Unit:
     # What is told of it
 
     def _note(self, news: News, before: State) -> None:
-        """Keep what the wearer is to read of a fault."""
-        if news.event is Event.CAMERA_READY:
+        """Keep what the wearer is to read of it."""
+        if news.event in (Event.CAMERA_READY, Event.RESUMED):
             self._camera_failures = 0
-        if news.event in (Event.CAMERA_FAILED, Event.NOT_READY):
+        elif news.event in (Event.CAMERA_FAILED, Event.NOT_READY):
             self._camera_failures += 1
             self._recording.pause_camera()
-            if before is State.FAULT and self._camera_failures > 1:
-                return  # it has been told; the unit is only trying again
+        elif news.event is Event.TOUCH_FOUND:
+            self._journal.touch_found()
+        elif news.event is Event.DISPLAY_FOUND:
+            self._journal.display_found()
+        self._face.keep_troubles(self._faults)
+        self._note_resuming(news.event)
+        is_retry = before is State.FAULT and self._camera_failures > 1 and BRINGS.get(news.event) is Fault.CAMERA
+        if not is_retry and news.event not in IGNORED[before]:  # a retry has been told
+            self._note_trouble(news, before)
+
+    def _note_resuming(self, event: Event) -> None:
+        if event is Event.RESUMED:
+            self._is_resuming = True
+        elif self._is_resuming:
+            self._is_resuming = False
+            if event is Event.CLIP_BEGUN:
+                self._face.announce(messages.GOES_ON)
+
+    def _note_trouble(self, news: News, before: State) -> None:
         trouble = messages.trouble(news, was_recording=before in _WRITING)
-        if trouble and before not in (State.DOCKED, State.OFF):
-            self._face.trouble = trouble
+        if trouble:
+            self._face.trouble(BRINGS.get(news.event), trouble)
+        if trouble or news.event is Event.DISPLAY_LOST:  # which nobody could read
             self._journal.fault(news.event.name.lower(), news.sentence)
 
     def _entered(self, before: State) -> None:
@@ -196,11 +240,11 @@ class Unit:
             self._journal.undocked()
         if state in (State.STANDBY, State.LIVE, State.POST_RECORDING):
             self._journal.entered(state)
-        self._recording.show_frames(wanted=state in _WITH_PICTURE)
+        self._recording.show_frames(wanted=state in WITH_PICTURE)
         self._face.entered(state)
 
     def _show(self) -> None:
-        in_picture = self._state in _WITH_PICTURE
+        in_picture = self._state in WITH_PICTURE
         self._face.show(
             self._state,
             self._recording.status(),

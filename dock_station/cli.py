@@ -1,18 +1,14 @@
 """The command `mirrorcam-dock`: the dock's processes, and the groups of commands for those who look after it."""
 
 import os
-import signal
 import sys
-import threading
-from contextlib import ExitStack
 from datetime import timedelta
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from dock_station import doctor, journal, pages
+from dock_station import doctor, journal, running
 from dock_station.catalogue import schema
 from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.clock import ClockWatch, utc_now
@@ -21,15 +17,13 @@ from dock_station.commands.clips import clips_app, custody_app
 from dock_station.commands.common import FolderOption, opened, say
 from dock_station.commands.people import keyslot_app, person_app
 from dock_station.dock import Dock
-from dock_station.opening.keeper import start_opener
 from dock_station.retention.worker import RetentionWorker, Run, run_every
-from dock_station.serving.http import Server
-from dock_station.serving.listeners import listen_at_the_bays, listen_for_people, listening
 from dock_station.settings import DockFolder
 from evidence import commandline
 from evidence.commandline import group
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.errors import MirrorcamError
 from evidence.memory import forbid_core_dumps
+from evidence.supervisor import Supervisor
 
 app = group("""Keep what the cameras recorded: take clips in, keep them locked, delete each when its time is over.
 
@@ -40,6 +34,8 @@ environment variable `MIRRORCAM_DOCK`. First the catalogue and the people; then 
     mirrorcam-dock person add a-example --role evidence-officer --folder dock
     mirrorcam-dock serve --folder dock
     mirrorcam-dock retention --folder dock
+
+A dock that is installed for good runs `bays` and `pages`, each as a service of its own, instead of `serve`.
 
 And for whoever looks after it:
 
@@ -57,17 +53,6 @@ app.add_typer(keyslot_app, name="keyslot")
 app.add_typer(unit_app, name="unit")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(clock_app, name="clock")
-
-
-class CannotListenError(EnvironmentalError):
-    """An address of dock.toml cannot be listened at."""
-
-    def __init__(self, name: str, server: Server) -> None:
-        address, port = server.bind_addr[:2]
-        super().__init__(
-            f"The {name} cannot be opened at {address} port {port}: see whether the dock runs already, or choose "
-            "another port, or an address of this computer, in dock.toml."
-        )
 
 
 class FindingsError(MirrorcamError):
@@ -111,13 +96,24 @@ def serve(folder: FolderOption) -> None:
     else one JSON object a line. SIGTERM and Ctrl-C end it cleanly: what is being uploaded goes on at the next start.
     """
     journal.begin(sys.stdout)
-    _migrate_if_new(DockFolder(folder))
-    stop = _stop_by_signal()
-    with opened(folder) as dock, ExitStack() as running:
-        opener = running.enter_context(start_opener(dock.folder))
-        _listen(running, "bays", listen_at_the_bays(dock))
-        _listen(running, "pages", listen_for_people(dock, pages.create_app(dock, opener)))
-        stop.wait()
+    running.run(DockFolder(folder), with_bays=True, with_pages=True)
+
+
+@app.command()
+def bays(folder: FolderOption) -> None:
+    """Be the dock's bays alone: take clips in, and see which bay holds which unit; beside `pages`, instead of `serve`.
+
+    It needs no passphrase and opens no clip, and a dock whose pages are down goes on taking clips in.
+    """
+    journal.begin(sys.stdout)
+    running.run(DockFolder(folder), with_bays=True, with_pages=False)
+
+
+@app.command()
+def pages(folder: FolderOption) -> None:
+    """Be the dock's pages alone, with what opens clips while it is unlocked; beside `bays`, instead of `serve`."""
+    journal.begin(sys.stdout)
+    running.run(DockFolder(folder), with_bays=False, with_pages=True)
 
 
 @app.command()
@@ -133,14 +129,14 @@ def retention(
     """
     if not once:
         journal.begin(sys.stdout)
-    stop = _stop_by_signal()
+    stop = running.stop_by_signal()
     with opened(folder) as dock:
         watch = ClockWatch()
         worker = RetentionWorker(dock, watch)
         if once:
             _tell(worker.run())
         else:
-            run_every(worker, watch, timedelta(minutes=minutes), stop)
+            run_every(worker, watch, timedelta(minutes=minutes), stop, Supervisor.from_environment())
 
 
 @app.command("doctor")
@@ -156,33 +152,6 @@ def examine(folder: FolderOption) -> None:
     if count:
         raise FindingsError(count)
     say("Everything is in order.")
-
-
-def _migrate_if_new(folder: DockFolder) -> None:
-    dock = Dock.open_unchecked(folder)
-    try:
-        if schema.revision(dock.catalogue) is None:
-            schema.migrate(dock.catalogue)
-    finally:
-        dock.close()
-
-
-def _listen(running: ExitStack, name: str, server: Server) -> None:
-    try:
-        running.enter_context(listening(name, server))
-    except OSError as error:
-        raise CannotListenError(name, server) from error
-
-
-def _stop_by_signal() -> threading.Event:
-    stop = threading.Event()
-
-    def on_signal(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    return stop
 
 
 def _tell(done: Run) -> None:

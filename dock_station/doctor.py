@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from sqlalchemy import Connection
 
 from dock_station import audit, clock, custody
-from dock_station.catalogue import alarms, clips, deletions, entries, uploads
+from dock_station.bays.presence import are_watched
+from dock_station.catalogue import alarms, bays, clips, deletions, entries, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.schema import require_current
 from dock_station.dock import Dock
@@ -131,6 +132,7 @@ def _data(dock: Dock) -> Iterator[str]:
         yield from _uploads(connection, dock)
         yield from _strangers(connection, dock)
         yield from _deletions(connection, now)
+        yield from _bays(connection, dock)
         yield from _custody(connection, dock, now)
         still_open = len(alarms.still_open(connection))
         if still_open:
@@ -183,6 +185,22 @@ def _deletions(connection: Connection, now: datetime) -> Iterator[str]:
                 f"Clip {deletion.clip_id} was to be deleted at {deletion.intended_at:%Y-%m-%d %H:%M} UTC, which is not "
                 "finished: see that 'mirrorcam-dock retention' runs."
             )
+
+
+def _bays(connection: Connection, dock: Dock) -> Iterator[str]:
+    taken = bays.taken(connection)
+    if taken and not are_watched(dock.folder.bays_lock_file):
+        yield (
+            f"Bays that are noted as taken: {len(taken)}, and nothing watches them: see that 'mirrorcam-dock bays' or "
+            "'mirrorcam-dock serve' runs, which begins with a look at them."
+        )
+        return
+    for bay in taken:
+        name = dock.settings.bay_names.get(bay.bay, bay.bay)
+        if bay.unit_id is None:
+            yield f"'{name}' holds a device that is no unit of this town: take it out, and ask who put it there."
+        elif sum(other.unit_id == bay.unit_id for other in taken) > 1:
+            yield f"'{name}' holds one of several devices that all say they are unit {bay.unit_id}: one at most is."
 
 
 def _custody(connection: Connection, dock: Dock, now: datetime) -> Iterator[str]:

@@ -10,12 +10,14 @@ from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
 from evidence.errors import EnvironmentalError, reason_of
-from evidence.identifiers import DockId
+from evidence.identifiers import DockId, Label
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from evidence.signature import Signer
 from evidence.strict import read_settings
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+# A USB port as the kernel names it: the bus, and the ports from its root on (`usb_device` in sysfs: "1-1.3").
+UsbPort = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+-[0-9]+(\.[0-9]+)*\Z", max_length=64)]
 
 
 class DockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +33,7 @@ class DockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     vault_reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
     unlock_minutes: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
     session_minutes: Annotated[int, msgspec.Meta(ge=1, le=720)] = 60
+    bay_names: dict[UsbPort, Label] = {}  # what is written on each bay
 
 
 class NotSetUpError(EnvironmentalError):
@@ -106,6 +109,11 @@ class DockFolder:
     def opener_socket(self) -> Path:
         """The Unix socket of the process that holds the unlocked station key."""
         return self.path / "run" / "opener.sock"
+
+    @property
+    def bays_lock_file(self) -> Path:
+        """What the process that watches the bays holds a lock on, as long as it does."""
+        return self.path / "bays.lock"
 
     def settings(self) -> DockSettings:
         """Read dock.toml; raises NotSetUpError or SettingsError."""

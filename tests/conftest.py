@@ -13,10 +13,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
     "tests/unit/dock_station/test_catalogue.py": ("pg_virtualenv",),
     "tests/unit/dock_station/test_both_databases.py": ("pg_virtualenv",),
+    "tests/unit/dock_station/test_running.py": ("pg_virtualenv",),
+    "tests/unit/dock_station/test_usb.py": ("umockdev-wrapper",),
     "tests/browser": ("chromium",),
     "tests/conformance/age": ("age", "node", "Node packages"),
     "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
+    "tests/faults/test_cable_faults.py": ("ip",),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from dock_station.bays import door
+from dock_station.bays.refused import RefusedCertificates
 from dock_station.dock import Dock
 from dock_station.serving.http import Server
 from dock_station.serving.listeners import listening
@@ -61,7 +62,7 @@ class Mouth:
 def lying_dock(folder: DockFolder, pki: Pki) -> Iterator[tuple[RunningDock, Mouth]]:
     """Open the bays of a dock that is set up, with a mouth that can be taught to lie."""
     dock = Dock.open(folder)
-    mouth = Mouth(door.create_app(dock))
+    mouth = Mouth(door.create_app(dock, RefusedCertificates(dock)))
     server = Server(
         address="localhost", port=0, app=mouth, contexts=Contexts(folder, bays_context), threads=8, max_body=0
     )

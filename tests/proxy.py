@@ -42,6 +42,11 @@ class Cable:
         with self._lock:
             self._cut()
 
+    def drop(self) -> None:
+        """End the connections that there are; the cable stays."""
+        with self._lock:
+            self._end_all()
+
     def close(self) -> None:
         with self._lock:
             self._cut()
@@ -106,6 +111,9 @@ class Cable:
 
     def _cut(self) -> None:
         self._is_cut = True
+        self._end_all()
+
+    def _end_all(self) -> None:
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -8,17 +8,23 @@ from collections.abc import Callable
 from typing import Literal
 
 import av
+from av.audio.frame import AudioFrame
 from av.container import InputContainer
 
 from appliance.camera import AudioTrack, Camera, CameraError, Frame, Packet, VideoTrack
 from appliance.cameras.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
 from appliance.cameras.source_thread import SourceThread
 
+# libavdevice asks ALSA for a buffer of 65,536 samples at most; its smoothed stamps may be a little ahead.
+_MOST_AGE_US = 2_000_000
+_STAMP_SLACK_US = 20_000
+
 
 class Microphone:
     """Sound from one device; like a Camera that gives nothing but sound.
 
-    The capture moment of a piece of sound is when it arrived, less its length.
+    The capture moment of a piece of sound is the device's own, where it tells how much it had waiting when it was read;
+    else when it arrived, less its length.
     """
 
     def __init__(
@@ -65,8 +71,7 @@ class Microphone:
         try:
             with container:
                 for sound in container.decode(audio=0):
-                    time_us = time.monotonic_ns() // 1000 - sound.samples * 1_000_000 // sound.sample_rate
-                    for packet in encoder.encode(sound, time_us=time_us):
+                    for packet in encoder.encode(sound, time_us=_captured_us(sound)):
                         if is_stopping.is_set():
                             return
                         on_packet(packet)
@@ -130,6 +135,21 @@ class CameraWithMicrophone:
         """Stop both; no callback comes after it returns."""
         self._microphone.stop()
         self._camera.stop()
+
+
+def _captured_us(sound: AudioFrame) -> int:
+    """Return when the first sample of `sound`, which has just arrived, was captured, on the monotonic clock.
+
+    libavdevice stamps what it reads from ALSA or Pulse with the time of day, less what waited in the device. So it is
+    known how old a piece is, however late this thread came to read it.
+    """
+    length_us = sound.samples * 1_000_000 // sound.sample_rate
+    age_us = length_us
+    if sound.pts is not None and sound.time_base is not None:
+        stated_us = time.time_ns() // 1000 - int(sound.pts * sound.time_base * 1_000_000)
+        # What claims to be older, or not to be over yet, was not stamped with the time of day, or that was set since.
+        age_us = stated_us if length_us <= stated_us + _STAMP_SLACK_US and stated_us < _MOST_AGE_US else length_us
+    return time.monotonic_ns() // 1000 - age_us
 
 
 class _Once:

@@ -5,9 +5,11 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+import httpcore
 import httpx
 import msgspec
 from cryptography import x509
@@ -34,6 +36,7 @@ MAX_ANSWER = 1 << 20  # a welcome holds a policy and a list of revoked certifica
 
 # Seconds. A dock that was called answers at once, but for what its disk has to do: a seal reads the whole clip back.
 _PATIENCE = httpx.Timeout(connect=5, read=30, write=15, pool=5)
+_PATIENCE_FOR_LIFE = httpx.Timeout(2)
 _PATIENCE_FOR_SEAL = httpx.Timeout(connect=5, read=600, write=15, pool=5)
 
 # A pulled cable gives no error by itself: what was sent and not acknowledged for ten seconds ends the connection, and
@@ -81,10 +84,20 @@ class DockClient:
     the dock may or may not have done what it was asked to.
     """
 
-    def __init__(self, url: str, context: DockContext, software: str) -> None:
+    def __init__(self, url: str, context: DockContext, software: str, cable: Path | None = None) -> None:
+        """Be ready to call: over TCP, or where `cable` names the forwarder's socket through that, with TLS inside.
+
+        The forwarder ends the connection when the cable goes, and watches over what TCP does not tell by itself.
+        """
         self._url = url
         self._context = context
-        transport = httpx.HTTPTransport(verify=context, trust_env=False, socket_options=_SOCKET_OPTIONS)
+        self._stream: httpcore.NetworkStream | None = None
+        transport = httpx.HTTPTransport(
+            verify=context,
+            trust_env=False,
+            uds=str(cable) if cable else None,
+            socket_options=None if cable else _SOCKET_OPTIONS,
+        )
         headers = {"User-Agent": software.replace(" ", "/"), "Accept": "*/*", "Accept-Encoding": "identity"}
         # Nothing is taken from the environment: a proxy or another root named there is not for us.
         self._http = httpx.Client(
@@ -103,6 +116,18 @@ class DockClient:
     def certificate(self) -> x509.Certificate | None:
         """What the dock has shown in the newest handshake."""
         return self._context.certificate
+
+    @property
+    def connection(self) -> socket.socket | None:
+        """The socket of the newest one; that it becomes readable between two requests means that it has ended."""
+        found = self._stream.get_extra_info("socket") if self._stream else None
+        return found if isinstance(found, socket.socket) and found.fileno() >= 0 else None
+
+    def discover(self) -> None:
+        """Ask for a sign of life, which is tus' discovery: an authentic dock gives it at once."""
+        response = self._ask("OPTIONS", UPLOADS_PATH, headers={}, timeout=_PATIENCE_FOR_LIFE)
+        if TUS_VERSION not in response.headers.get("Tus-Version", "").split(","):
+            raise DockAnswerError("it speaks another version of tus")
 
     def greet(self, greeting: Greeting) -> Signed:
         """Say how the unit is, and return the dock's Welcome, whose signature nobody has checked yet."""
@@ -176,6 +201,7 @@ class DockClient:
     ) -> httpx.Response:
         try:
             with self._http.stream(method, path, headers=headers, content=content, timeout=timeout) as response:
+                self._stream = response.extensions.get("network_stream")
                 if "Content-Encoding" in response.headers:  # httpx would unpack it, a thousand bytes for each one
                     raise DockAnswerError("it is packed, which nobody asked for")
                 body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
@@ -193,7 +219,7 @@ class DockClient:
                 return CertificateError("this unit", f"the dock says '{alert}'")
         if isinstance(error, httpx.TimeoutException):
             return DockUnreachableError(self._url, "it did not answer in time")
-        if isinstance(error, httpx.ConnectError):
+        if isinstance(error, httpx.ConnectError) and not any(isinstance(each, ssl.SSLError) for each in _causes(error)):
             return DockUnreachableError(self._url, _system_reason(error) or "no connection")
         return DockUnreachableError(self._url, "the connection broke off")
 

@@ -140,6 +140,12 @@ class Delivery:
         self._message = messages.calling_dock(0)
         self._is_stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._steps = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps all runs together have come to: whoever sees it grow knows that the dock is at work."""
+        return self._steps
 
     @property
     def message(self) -> Message:
@@ -171,6 +177,7 @@ class Delivery:
         course = Course()
 
         def take(step: Step) -> None:
+            self._steps += 1
             course.take(step)
             self._note(step)
             self._say(course.message(), is_stopping)

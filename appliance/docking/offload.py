@@ -64,8 +64,10 @@ class Offload:
     announced, and sent when the dock says that it would take it: once IT has accepted the gap.
     """
 
-    def __init__(self, installation: Installation, gauge: Gauge | None = None) -> None:
+    def __init__(self, installation: Installation, gauge: Gauge | None = None, *, cable: Path | None = None) -> None:
+        """Hand over through the forwarder's socket `cable`, or without one by TCP."""
         self._installation = installation
+        self._cable = cable
         self._gauge = gauge or Gauge(Battery(), Thermometer())
 
     def run(self, report: Callable[[Step], None], is_stopping: threading.Event) -> None:
@@ -78,7 +80,8 @@ class Offload:
         installation = self._installation
         authority = installation.folder.authority()
         context = context_for(installation.folder, authority)
-        with DockClient(installation.settings.dock_url, context, installation.facts.software) as dock:
+        url, software = installation.settings.dock_url, installation.facts.software
+        with DockClient(url, context, software, self._cable) as dock:
             welcome = greet(installation, self._gauge, dock, authority)
             authority = take_revocations(installation, authority, welcome)
             trouble = _trouble_with(lambda: take_policy(installation, authority, welcome))

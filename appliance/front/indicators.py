@@ -70,7 +70,8 @@ class Tones:
 def find_indicators(sound_devices: Sequence[Path] | None = None) -> tuple[Indicator, ...]:
     """Return what this machine can tell the wearer by; empty where it has no sound device that works."""
     found = sound_devices if sound_devices is not None else _places_of_sound()
-    if "SDL_AUDIODRIVER" not in os.environ and not any(place.exists() for place in found):
+    # Not `Path.exists`: a locked-in service may not even ask for another user's places, and that is a no as well.
+    if "SDL_AUDIODRIVER" not in os.environ and not any(os.path.exists(place) for place in found):  # noqa: PTH110
         return ()  # asking SDL would only make the sound library write complaints of its own to the terminal
     try:
         return (Tones(),)

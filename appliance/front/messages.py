@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from appliance.spool import Remains
 from appliance.states import Event, News, State
 
 
@@ -29,12 +30,41 @@ KEEP_HOLDING = "Keep holding to stop"
 
 STARTING = Message("Starting")
 NOTHING_IS_WRITTEN = Message("Nothing is being recorded", "The storage does not take it yet.", Tone.FAULT)
+NO_TOUCH_PANEL = Message(
+    "No touch panel",
+    "Nothing can be recorded. Push its cable in: the unit goes on by itself. If this stays, hand it in.",
+    Tone.FAULT,
+)
+LOST = {  # for the log, which IT reads
+    Event.TOUCH_LOST: "There is no touch panel, so nobody can start or stop a recording: check its cable.",
+    Event.DISPLAY_LOST: "There is no display, so nobody sees what is recorded: check its cable.",
+}
+RECORDS_UNTOUCHED = Message(
+    "The recording goes on", "The touch panel is gone. To end it put the unit on the dock.", Tone.WARNING
+)
+GOES_ON = Message("Recording goes on after a fault", "A moment is missing. Hold two seconds to stop.", Tone.WARNING)
 LAST_SECONDS = Message("Recording the last seconds", "Touch to go on recording.")
 
 
 def storage_low(minutes: int) -> Message:
     """Tell that the last minutes of storage have begun."""
     return Message("Storage is nearly full", f"{_minutes(minutes)} left. Put the unit on the dock soon.", Tone.WARNING)
+
+
+_STARTED_AGAIN = "The unit has started again"
+_RECOVERED = {
+    Remains.NOTHING: Message(_STARTED_AGAIN, "Nothing had been recorded since the last touch.", Tone.WARNING),
+    Remains.CUT: Message(
+        _STARTED_AGAIN, "The end of the last recording is missing. All before it is kept.", Tone.WARNING
+    ),
+    Remains.WHOLE: Message(_STARTED_AGAIN, "The last recording is complete."),
+    Remains.DAMAGED: Message(_STARTED_AGAIN, "Something of a recording is damaged. Hand the unit to IT.", Tone.WARNING),
+}
+
+
+def recovered(remains: Remains) -> Message | None:
+    """Tell the wearer what is left of a clip after a power cut or a crash; None where it is safe on the dock."""
+    return _RECOVERED.get(remains)
 
 
 _HEADLINES = {
@@ -49,6 +79,8 @@ _HEADLINES = {
 
 def trouble(news: News, *, was_recording: bool) -> Message | None:
     """Tell what is wrong, None where `news` are no bad news."""
+    if news.event is Event.TOUCH_LOST:
+        return NO_TOUCH_PANEL
     headline = _HEADLINES.get(news.event)
     if headline is None:
         return None

@@ -5,6 +5,7 @@ surface's memory, mirrored on the way: measured against conversion and blit in t
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,34 +23,69 @@ from appliance.front.view import View
 # What a Frame's 32-bit pixels are made of: red, green, blue, no alpha.
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0)
 _WINDOWED_DRIVERS = {"x11", "wayland", "windows", "cocoa"}
+# A device's whole panel, which can be plugged in late, and vanish.
+_PANEL_DRIVER = "kmsdrm"
 # Drivers that draw for nobody. Where there is no display SDL falls back on `offscreen` by itself, without an error.
-_UNSEEN_DRIVERS = {"dummy", "offscreen"}
+_UNSEEN_DRIVERS = {"dummy", "offscreen", "evdev"}
+_DRIVER = "SDL_VIDEODRIVER"
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """An open display; `why_headless` says why nobody can see it, and is empty where somebody can."""
+    """An open display; `why_headless` says why nobody can see it, and is empty where somebody can.
+
+    `is_panel` says that it is a device's own, or that the device waits for one.
+    """
 
     surface: pygame.Surface
     is_window: bool
     why_headless: str
+    is_panel: bool = False
 
 
 def open_display(size: tuple[int, int], *, headless: bool = False) -> Display:
-    """Open a window on a desktop, the whole panel on a device, or a surface that nobody sees where there is neither."""
-    why = "it was asked for" if headless else _start_video()
-    if why:
-        pygame.display.quit()
-        os.environ["SDL_VIDEODRIVER"] = "dummy"
-        pygame.display.init()
-        return Display(pygame.display.set_mode(size, 0, 32), is_window=False, why_headless=why)
+    """Open a window on a desktop, the whole panel on a device, or a surface that nobody sees where there is neither.
+
+    A device without its display still reads its touch panel.
+    """
+    if headless:
+        return _open_unseen(size, "it was asked for")
+    is_panel = _PANEL_DRIVER in os.environ.get(_DRIVER, "").lower().split(",")
+    why = _start_video()
+    if not why:
+        is_panel = pygame.display.get_driver().lower() == _PANEL_DRIVER
+        try:
+            return _open_seen(size, is_panel=is_panel)
+        except pygame.error:
+            why = "there is no display"
+    return _open_unseen(size, why, is_panel=is_panel)
+
+
+def _open_seen(size: tuple[int, int], *, is_panel: bool) -> Display:
     if pygame.display.get_driver() in _WINDOWED_DRIVERS:
         return Display(pygame.display.set_mode(size, 0, 32), is_window=True, why_headless="")
     pygame.mouse.set_visible(False)
     # On KMS only the panel's own mode is sure to work; a surface of another size is scaled to it by SDL.
     exact = size == pygame.display.get_desktop_sizes()[0]
     flags = pygame.FULLSCREEN if exact else pygame.FULLSCREEN | pygame.SCALED
-    return Display(pygame.display.set_mode(size, flags, 32), is_window=False, why_headless="")
+    return Display(pygame.display.set_mode(size, flags, 32), is_window=False, why_headless="", is_panel=is_panel)
+
+
+def _open_unseen(size: tuple[int, int], why: str, *, is_panel: bool = False) -> Display:
+    """Open a surface that nobody sees; the driver that was wished for stays so for the next time."""
+    wished = os.environ.get(_DRIVER)
+    for driver in ("evdev", "dummy") if is_panel else ("dummy",):
+        pygame.display.quit()
+        os.environ[_DRIVER] = driver
+        with suppress(pygame.error):
+            pygame.display.init()
+            break
+    surface = pygame.display.set_mode(size, 0, 32)
+    if wished is None:
+        del os.environ[_DRIVER]
+    else:
+        os.environ[_DRIVER] = wished
+    return Display(surface, is_window=False, why_headless=why, is_panel=is_panel)
 
 
 def _start_video() -> str:
@@ -61,7 +97,7 @@ def _start_video() -> str:
     driver = pygame.display.get_driver()
     if driver not in _UNSEEN_DRIVERS:
         return ""
-    return f"SDL_VIDEODRIVER is {driver}" if os.environ.get("SDL_VIDEODRIVER") == driver else "there is no display"
+    return f"{_DRIVER} is {driver}" if os.environ.get(_DRIVER) == driver else "there is no display"
 
 
 class Screen:
@@ -85,7 +121,7 @@ class Screen:
         self.draw(view, picture)
         if self._canvas is not self._surface:
             self._surface.blit(self._canvas, (0, 0))
-        pygame.display.flip()
+        _flip()
         return True
 
     def draw(self, view: View, frame: Frame | None) -> None:
@@ -105,8 +141,13 @@ class Screen:
     def close(self) -> None:
         """Leave a dark panel behind and give the display back."""
         self._surface.fill(0)
-        pygame.display.flip()
+        _flip()
         pygame.display.quit()
+
+
+def _flip() -> None:
+    with suppress(pygame.error):  # a panel that was pulled out: who watches it says so, and what is shown goes nowhere
+        pygame.display.flip()
 
 
 def _covers(pixels: npt.NDArray[Any], size: tuple[int, int]) -> bool:

@@ -7,7 +7,7 @@ from appliance.front import messages
 from appliance.front.messages import Message
 from appliance.states import State
 
-_WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
+WITH_PICTURE = {State.LIVE, State.RECORDING, State.POST_RECORDING}
 # A clip's first bytes are durable a few milliseconds after the touch; later than this the wearer is told.
 _PATIENCE_SECONDS = 1.0
 
@@ -45,7 +45,8 @@ class Facts:
     """What is known at one moment.
 
     `seconds_since_touch` is None when no clip is meant to be written; `is_writing` says whether one really is. `page`
-    is what a state without a picture has to say, `banner` what is to be said over the picture.
+    is what a state without a picture has to say, `banner` what is to be said over the picture, and `warning` what goes
+    before all that but a recording that is none.
     """
 
     state: State
@@ -59,13 +60,14 @@ class Facts:
     hold: float
     page: Message | None
     banner: Message | None
+    warning: Message | None = None
 
 
 def view_of(facts: Facts) -> View:
     """Return what the screen shows: the REC mark exactly while something is being written, whatever the state."""
     since = facts.seconds_since_touch
     recorded = int(since) if facts.is_writing and since is not None else None
-    if facts.state in _WITH_PICTURE:
+    if facts.state in WITH_PICTURE:
         return View(
             has_picture=True,
             mirrored=facts.is_mirrored,
@@ -86,6 +88,8 @@ def _banner(facts: Facts) -> Message | None:
     since = facts.seconds_since_touch
     if since is not None and since > _PATIENCE_SECONDS and not facts.is_writing:
         return messages.NOTHING_IS_WRITTEN
+    if facts.warning is not None:
+        return facts.warning
     if facts.state is State.POST_RECORDING:
         return messages.LAST_SECONDS
     return facts.banner

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from dock_station.bays import tus
 from dock_station.bays.intake import Intake
 from dock_station.bays.reception import ForeignError, Reception
+from dock_station.bays.refused import RefusedCertificates
 from dock_station.bays.turns import UploadBusyError
 from dock_station.bays.uploads import (
     AlreadyStoredError,
@@ -83,7 +84,7 @@ REFUSALS: dict[type[MirrorcamError], tuple[str, RefusalCode]] = {
 NOT_IN_ORDER = ("503 Service Unavailable", RefusalCode.DOCK)
 
 
-def create_app(dock: Dock) -> Flask:
+def create_app(dock: Dock, refused: RefusedCertificates) -> Flask:
     """Return the WSGI application of the bays listener."""
     app = Flask("mirrorcam-bays", static_folder=None)
     uploads = Uploads(catalogue=dock.catalogue, vault=dock.vault, clock=dock.clock)
@@ -95,7 +96,11 @@ def create_app(dock: Dock) -> Flask:
         if certificate is None:
             raise CertificateError("this client", "none was shown")
         g.certificate = certificate
-        g.unit = dock.authority().check(certificate, Role.UNIT, dock.clock())
+        try:
+            g.unit = dock.authority().check(certificate, Role.UNIT, dock.clock())
+        except CertificateError:
+            refused.note(request.remote_addr or "")
+            raise
 
     @app.post(GREETING_PATH)
     def greet() -> Response:

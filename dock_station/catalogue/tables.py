@@ -87,6 +87,17 @@ units = Table(
     Column("storage_total_bytes", BigInteger),
     Column("clips_waiting", BigInteger),
     Column("clock_offset_seconds", Float),  # the unit's clock minus the dock's, at its newest greeting
+    Column("greeted_at", UtcDateTime),  # its newest greeting
+)
+
+# What is plugged in now, as the device itself says by USB: nothing is decided by it, it is shown to people.
+bays = Table(
+    "bays",
+    metadata,
+    Column("bay", String(64), primary_key=True),  # the USB port, as the kernel names it
+    Column("unit_id", NAME),  # NULL: its serial number is no unit's
+    Column("since", UtcDateTime, nullable=False),
+    Column("refused_at", UtcDateTime),  # when the bays' door last refused the certificate of that unit
 )
 
 # The newest link of each unit's chain of manifests, and whether the next clip may leave a gap behind it.
@@ -148,6 +159,7 @@ clips = Table(
     UniqueConstraint("unit_id", "sequence"),
     Index(None, "started_at"),
     Index(None, "deleted_at", "due_at"),
+    Index(None, "unit_id", "received_at"),
 )
 
 # Uploads under way (tus); the row goes when the clip is sealed, expires or is terminated.

@@ -25,6 +25,7 @@ class Unit:
     storage_total_bytes: int | None
     clips_waiting: int | None
     clock_offset_seconds: float | None
+    greeted_at: datetime | None
 
 
 def find(connection: Connection, unit_id: str) -> Unit | None:
@@ -58,6 +59,7 @@ def greeted(connection: Connection, greeting: Greeting, at: datetime) -> Unit:
             storage_total_bytes=greeting.storage_total_bytes,
             clips_waiting=greeting.clips_waiting,
             clock_offset_seconds=(greeting.sent_at - at).total_seconds(),
+            greeted_at=at,
         )
     )
     return rows.many(Unit, connection.execute(select(units).where(units.c.unit_id == greeting.unit_id)))[0]

@@ -1,4 +1,4 @@
-"""The pages of a dock, for people: sign-in, clips with a player, units, custody log, health."""
+"""The pages of a dock, for people: sign-in, bays, clips with a player, units, custody log, health."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from flask_login import LoginManager, current_user
 from dock_station.dock import Dock
 from dock_station.opening.opener import Opener
 from dock_station.pages import (
+    bays,
     clip_page,
     clips,
     custody_log,
@@ -30,8 +31,10 @@ from dock_station.people import People
 from dock_station.playback.playable import Playables
 from dock_station.rights import Right
 
+EVERYONE = tuple(Right)  # each role has one of them
 MENU = (
     ("clips.listed", words.MENU_CLIPS, (Right.SEE_CLIPS, Right.SEE_OWN_CLIPS)),
+    ("bays.shown", words.MENU_BAYS, EVERYONE),
     ("custody.log", words.MENU_CUSTODY, (Right.SEE_CUSTODY,)),
     ("units.listed", words.MENU_UNITS, (Right.SEE_UNITS,)),
     ("health.shown", words.MENU_HEALTH, (Right.SEE_HEALTH,)),
@@ -60,6 +63,7 @@ def create_app(dock: Dock, opener: Opener, *, monotonic: Callable[[], float] = t
         playing.blueprint(site),
         unlocking.blueprint(site, limiter),
         custody_log.blueprint(site),
+        bays.blueprint(site, monotonic),
         units.blueprint(site),
         health.blueprint(site),
     ):

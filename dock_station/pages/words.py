@@ -27,6 +27,7 @@ LOCKED_AGAIN = "Clips are locked again."
 SIGNED_OUT = "You are signed out."
 
 MENU_CLIPS = "Clips"
+MENU_BAYS = "Bays"
 MENU_CUSTODY = "Custody"
 MENU_UNITS = "Units"
 MENU_HEALTH = "Health"
@@ -108,3 +109,31 @@ def file_is_right(sha256: str) -> str:
 def file_differs(what: str) -> str:
     """Say what is wrong with a sealed file."""
     return f"This clip is damaged, {what}: do not rely on it, and have IT restore the file from a backup."
+
+
+# What the page of the bays says of each; whoever passes the dock may read it.
+BAY_EMPTY = "Empty"
+BAY_UNKNOWN = "Unknown device: take it out, and call IT"
+BAY_TWICE = "Two devices say that they are this unit: call IT"
+BAY_NOT_CALLED = "Plugged in, has not called yet"
+BAY_NOT_CALLED_HINT = (
+    "Is the unit switched on, and the plug all the way in? Take it out and put it in again. If it still does not call, "
+    "try another bay, then call IT."
+)
+BAY_CERTIFICATE = "Its certificate is refused: call IT"
+BAY_HANDED_OVER = "All handed over, may be taken"
+BAY_STANDS_STILL_HINT = (
+    "Nothing has come for a while. Take the unit out and put it in again; if that does not help, call IT."
+)
+
+
+def bay_hands_over(done: int, total: int, percent: int) -> str:
+    """Say how far a unit is."""
+    return f"Handing over: {done} of {total} {'clip' if total == 1 else 'clips'}, {percent} %"
+
+
+def bay_keeps(count: int) -> str:
+    """Say that a unit keeps what the dock refused."""
+    if count == 1:
+        return "Refused: 1 clip stays on the unit, call IT"
+    return f"Refused: {count} clips stay on the unit, call IT"

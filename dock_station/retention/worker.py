@@ -21,6 +21,7 @@ from dock_station.retention.deletion import Deleter, DeletionFailedError, Outcom
 from dock_station.retention.rules import due_now
 from evidence.errors import MirrorcamError
 from evidence.policy import Policy
+from evidence.supervisor import Supervisor
 
 log = structlog.get_logger()
 
@@ -28,7 +29,9 @@ log = structlog.get_logger()
 ALIVE_EVERY = LONGEST_SILENCE / 2
 # An upload that expired so long ago is at rest: the process of the bays, which has its own turns, is not at it.
 AT_REST_AFTER = timedelta(days=1)
-CLOCK_LOOK_SECONDS = 30
+CLOCK_LOOK_SECONDS = 10
+BEAT_SECONDS = 5
+NOBODY = Supervisor(None, None)  # where no service manager is
 
 
 @dataclass(frozen=True)
@@ -139,27 +142,31 @@ class RetentionWorker:
                 alarms.clear(connection, alarm.alarm_id, cleared_by="dock", at=self._dock.clock())
 
 
-def run_every(worker: RetentionWorker, watch: ClockWatch, interval: timedelta, stop: threading.Event) -> None:
+def run_every(
+    worker: RetentionWorker,
+    watch: ClockWatch,
+    interval: timedelta,
+    stop: threading.Event,
+    supervisor: Supervisor = NOBODY,
+) -> None:
     """Run the worker now and then every `interval`, until `stop` is set.
 
     The scheduler plans by the wall clock: were it set back by a day, nothing would run for a day. So another thread
-    looks at the clock, and has the worker run at once when it has jumped.
+    looks at the clock, and has the worker run at once when it has jumped. Signs of life are a job as the worker's runs
+    are: they stop when the scheduler plans nothing more, or has nobody to do it.
     """
     scheduler = BlockingScheduler(timezone=UTC)
-    job = scheduler.add_job(
-        worker.run,
-        "interval",
-        seconds=interval.total_seconds(),
-        next_run_time=datetime.now(UTC),
-        coalesce=True,
-        max_instances=1,
-        misfire_grace_time=None,
-    )
+    plan = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None, "next_run_time": datetime.now(UTC)}
+    job = scheduler.add_job(worker.run, "interval", seconds=interval.total_seconds(), **plan)
+    beat = scheduler.add_job(supervisor.alive, "interval", seconds=BEAT_SECONDS, **plan)
 
     def look() -> None:
+        supervisor.ready()
         while not stop.wait(CLOCK_LOOK_SECONDS):
             if watch.jumped():
-                job.modify(next_run_time=datetime.now(UTC))
+                for each in (job, beat):
+                    each.modify(next_run_time=datetime.now(UTC))
+        supervisor.stopping()
         scheduler.shutdown(wait=True)
 
     looker = threading.Thread(target=look, name="clock watch")

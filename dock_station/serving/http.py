@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -43,6 +44,7 @@ class Reader:
     def __init__(self, connection: ssl.SSLSocket) -> None:
         self._socket = connection
         self._buffer = bytearray()
+        self.on_bytes: Callable[[], None] | None = None
         self.closed = False
         self.bytes_read = 0
         self.deadline: float | None = None
@@ -74,7 +76,7 @@ class Reader:
             target[: len(piece)] = piece
             return len(piece)
         size = self._socket.recv_into(target)
-        self.bytes_read += size
+        self._count(size)
         return size
 
     def has_data(self) -> bool:
@@ -93,8 +95,13 @@ class Reader:
                 raise TimeoutError("timed out")
             self._socket.settimeout(min(left, SILENCE_SECONDS))
         piece = self._socket.recv(min(size, HEADER_BUFFER))
-        self.bytes_read += len(piece)
+        self._count(len(piece))
         return piece
+
+    def _count(self, size: int) -> None:
+        self.bytes_read += size
+        if size and self.on_bytes:
+            self.on_bytes()
 
     def _taken(self, size: int) -> bytes:
         piece = bytes(self._buffer[:size])
@@ -227,13 +234,17 @@ class Connection(HTTPConnection):
         self.accepted = False  # whether the selector has it: it gets a worker once it has something to say
         self.lingers = False
         self._shaken = False
+        self.rfile.on_bytes = self.server.note_work
 
     def communicate(self) -> bool:
         """Do the next thing on this connection, and return whether it stays open."""
-        if self._shaken:
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
-        self._shaken = self._handshake()
-        return self._shaken
+        try:
+            if self._shaken:
+                return bool(super().communicate())  # type: ignore[no-untyped-call]
+            self._shaken = self._handshake()
+            return self._shaken
+        finally:
+            self.server.note_work()
 
     def close(self) -> None:
         """Close, after the client has had the time to read our last word."""
@@ -255,6 +266,7 @@ class Connection(HTTPConnection):
             self.certificate = x509.load_der_x509_certificate(shown) if shown else None
         except ssl.SSLCertVerificationError as error:
             log.warning("tls_refused", address=self.remote_addr, reason=error.verify_message)
+            self.server.on_refused(self.remote_addr)
             self.lingers = True
             return False
         except (OSError, ValueError) as error:
@@ -291,13 +303,24 @@ class Server(wsgi.Server):
     """A cheroot server of which a client that connects and says nothing takes no worker.
 
     It never has more than MAX_CONNECTIONS open; `max_body` 0 is for uploads, of any size and as long as they take.
+    `on_refused` is told the address of whoever showed a certificate that is not accepted.
     """
 
     ConnectionClass = Connection
     keep_alive_conn_limit = 256
     max_request_header_size = MAX_HEADER_BYTES
 
-    def __init__(self, *, address: str, port: int, app: Any, contexts: Contexts, threads: int, max_body: int) -> None:
+    def __init__(
+        self,
+        *,
+        address: str,
+        port: int,
+        app: Any,
+        contexts: Contexts,
+        threads: int,
+        max_body: int,
+        on_refused: Callable[[str], None] = lambda _address: None,
+    ) -> None:
         super().__init__(
             (address, port), app, numthreads=threads, server_name="mirrorcam", request_queue_size=128,
             timeout=SILENCE_SECONDS,
@@ -306,8 +329,14 @@ class Server(wsgi.Server):
         self.ssl_adapter = TlsAdapter(contexts)
         self.max_request_body_size = max_body
         self.open_connections: set[Connection] = set()
+        self.on_refused = on_refused
+        self.works = 0  # grows with whatever a worker gets done; two at once may count as one
 
-    def process_conn(self, conn: Connection) -> None:
+    def note_work(self) -> None:
+        """Count that a worker has got something done."""
+        self.works += 1
+
+    def process_conn(self, conn: Any) -> None:
         """Give a connection that has something to say to a worker; a new one has yet to say something."""
         if conn.accepted:
             super().process_conn(conn)

@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 
 from dock_station.bays import door
+from dock_station.bays.refused import RefusedCertificates
 from dock_station.dock import Dock
 from dock_station.serving.http import Server
+from dock_station.serving.liveness import Alive, beating
 from dock_station.serving.tls import Contexts, bays_context, pages_context
 
 log = structlog.get_logger()
@@ -33,13 +35,15 @@ class Listener:
 
 def listen_at_the_bays(dock: Dock) -> Server:
     """Return the server of the bays, not started yet; raises TlsFilesError."""
+    refused = RefusedCertificates(dock)
     return Server(
         address=dock.settings.bays_address,
         port=dock.settings.bays_port,
-        app=door.create_app(dock),
+        app=door.create_app(dock, refused),
         contexts=Contexts(dock.folder, bays_context),
         threads=BAYS_THREADS,
         max_body=0,
+        on_refused=refused.note,
     )
 
 
@@ -56,10 +60,11 @@ def listen_for_people(dock: Dock, app: WsgiApp) -> Server:
 
 
 @contextmanager
-def listening(name: str, server: Server) -> Iterator[Listener]:
+def listening(name: str, server: Server, alive: Alive = lambda: None) -> Iterator[Listener]:
     """Serve as long as the block runs; then finish what can be finished in a few seconds, and close.
 
-    Raises OSError where the address cannot be listened at.
+    `alive` is called about once a second by a server that does not hang. Raises OSError where the address cannot be
+    listened at.
     """
     server.prepare()
     address, port = server.bind_addr[:2]
@@ -67,7 +72,8 @@ def listening(name: str, server: Server) -> Iterator[Listener]:
     thread.start()
     log.info("listening", listener=name, address=address, port=port)
     try:
-        yield Listener(name, address, port)
+        with beating(server, alive):
+            yield Listener(name, address, port)
     finally:
         server.stop()
         thread.join()

@@ -147,7 +147,16 @@ def wide(request: pytest.FixtureRequest, chromium: Browser, address: str) -> Ite
 
 
 def every_page(clip: SealedClip) -> tuple[str, ...]:
-    return ("/clips", f"/clips/{clip.clip_id}", "/custody", "/units", "/health", "/clips?from=nonsense", "/sign-in?x")
+    return (
+        "/clips",
+        f"/clips/{clip.clip_id}",
+        "/bays",
+        "/custody",
+        "/units",
+        "/health",
+        "/clips?from=nonsense",
+        "/sign-in?x",
+    )
 
 
 def test_every_text_stands_out_from_what_is_behind_it(wide: Visit, clip: SealedClip) -> None:

@@ -1,20 +1,24 @@
 """The pictures in the guides: made of invented data and the tests' own footage, kept when MIRRORCAM_PICTURES is set."""
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser
 
 from appliance.camera import VideoTrack
+from dock_station.catalogue import bays
 from dock_station.clock import utc_now
 from dock_station.decisions import hold
 from tests.browser.conftest import Visit
 from tests.browser.town import Town, town
 from tests.conftest import ROOT
 from tests.dock import SealedClip, until
+from tests.ports import Ports
 
 # Hours ago, unit, wearer, seconds: all invented.
 SHIFTS = (
@@ -95,3 +99,35 @@ def test_the_guide_s_pictures(
         assert visit.complaints == []
         context.close()
     assert (folder / f"dock-clip{name}.png").stat().st_size > 20_000
+
+
+def test_the_guide_s_picture_of_the_bays(demo: tuple[Town, SealedClip], chromium: Browser, tmp_path: Path) -> None:
+    folder = ROOT / "docs" / "images" if os.environ.get("MIRRORCAM_PICTURES") else tmp_path
+    here = with_bay_names(demo[0])
+    dock, pki, ports = here.running.dock, here.running.pki, Ports()
+    with ports.watched_by(dock), here.pages() as address:
+        until(lambda: ports.looked > 0)
+        with dock.catalogue.writing() as connection:
+            for port, unit_id in (("1-1.1", "unit-03"), ("1-1.2", "unit-07"), ("1-1.3", "unit-12"), ("1-1.5", None)):
+                bays.plug_in(connection, port, unit_id, utc_now() - timedelta(minutes=10))
+            bays.plug_in(connection, "1-1.4", "unit-15", utc_now())
+        for unit_id, waiting in (("unit-03", 0), ("unit-07", 3)):
+            here.greet(here.running.visitor(pki.unit(unit_id)), unit_id, waiting=waiting)
+        context = chromium.new_context(
+            ignore_https_errors=True, viewport={"width": 1280, "height": 760}, locale="en-GB"
+        )
+        visit = Visit(context.new_page(), address)
+        visit.go("/bays")
+        assert visit.page.locator(".bay").count() == 6
+        visit.page.screenshot(path=folder / "dock-bays.png")
+        assert visit.complaints == []
+        context.close()
+    assert (folder / "dock-bays.png").stat().st_size > 20_000
+
+
+def with_bay_names(here: Town) -> Town:
+    """Return the town with a name for each of six bays."""
+    names = {f"1-1.{number}": f"Bay {number}" for number in range(1, 7)}
+    dock = here.running.dock
+    named = dataclasses.replace(dock, settings=msgspec.structs.replace(dock.settings, bay_names=names))
+    return dataclasses.replace(here, running=dataclasses.replace(here.running, dock=named))

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 from argon2 import PasswordHasher
 
 from appliance.camera import VideoTrack
@@ -24,7 +25,8 @@ from dock_station.people import People
 from dock_station.rights import Role
 from dock_station.serving.listeners import listen_for_people, listening
 from evidence.age import HybridIdentity, open_bytes
-from tests.dock import Camera, RunningDock, SealedClip, running, set_up
+from evidence.docking import GREETING_PATH, Greeting
+from tests.dock import Camera, RunningDock, SealedClip, Visitor, running, set_up
 from tests.pki import Pki, policy_toml, write_policy
 from tests.recording import PATIENCE, VIDEO, Unit, in_order, pictures, sound
 
@@ -114,6 +116,21 @@ class Town:
         assert visitor.bring(clip).status == 200
         visitor.hang_up()
         return clip
+
+    def greet(self, visitor: Visitor, unit_id: str, *, waiting: int) -> None:
+        """Let a unit say that it is here, and how many clips wait on it."""
+        greeting = Greeting(
+            unit_id=unit_id,
+            software="mirrorcam 0.1.0",
+            sent_at=utc_now(),
+            clips_waiting=waiting,
+            storage_free_bytes=30_000_000_000,
+            storage_total_bytes=32_000_000_000,
+            battery_percent=80,
+            temperature_celsius=None,
+            seen_heads=(),
+        )
+        assert visitor.ask("POST", GREETING_PATH, msgspec.json.encode(greeting)).status == 200
 
     def cut(self, film: Film, size: int) -> Film:
         """Return what a power cut leaves of a film: its first `size` bytes."""

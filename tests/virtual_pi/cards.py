@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from tests.virtual_pi.root import HERE, PROJECT, PYTHON, SITE, Root
+from tests.virtual_pi.root import HERE, PROJECT, SITE, Root, compile_python
 
 RIG = Path("opt/mirrorcam/rig")
 
@@ -23,7 +23,9 @@ def write_code_disk(root: Root, target: Path, add: Callable[[Path], None]) -> No
         _install(tree)
         shutil.copytree(HERE / "rig", tree / RIG)
         add(tree)
-        _compile(root, tree)
+        for place in (SITE, RIG):
+            compile_python(root, tree / place)
+        _give_to_root(tree)
         write_disk(tree, target, label="code", mebibytes=64, features="^has_journal")
 
 
@@ -76,15 +78,6 @@ def _install(tree: Path) -> None:
         write(tree, f"opt/mirrorcam/bin/{command}", script, mode=0o755)
 
 
-def _compile(root: Root, tree: Path) -> None:
-    """Compile the code by the root's own Python, which an emulated processor would take long for at each start."""
-    with TemporaryDirectory(dir=root.tree / "tmp") as name:
-        inside = Path(name)
-        for place in (SITE, RIG):
-            shutil.copytree(tree / place, inside / place, copy_function=shutil.copy2)
-        compiler = (f"/usr/bin/python{PYTHON}", "-m", "compileall", "-q", "-s", f"/tmp/{inside.name}")
-        subprocess.run(["chroot", str(root.tree), *compiler, f"/tmp/{inside.name}"], check=True)
-        for place in (SITE, RIG):
-            shutil.copytree(inside / place, tree / place, copy_function=shutil.copy2, dirs_exist_ok=True)
+def _give_to_root(tree: Path) -> None:
     for path in tree.rglob("*"):
         os.chown(path, 0, 0, follow_symlinks=False)

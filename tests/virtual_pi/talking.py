@@ -29,8 +29,8 @@ class Line:
     def ask(self, command: str, *, seconds: float = 30.0, **arguments: Any) -> Any:
         """Return the answer to `command`; raises RefusedError or NoAnswerError."""
         number = next(self._numbers)
-        self._send({"execute": command, "arguments": arguments, "id": number})
         deadline = time.monotonic() + seconds
+        self._send({"execute": command, "arguments": arguments, "id": number}, deadline, command)
         while True:
             answer = self._read(deadline, command)
             if answer.get("id") == number and "return" in answer:
@@ -42,8 +42,12 @@ class Line:
         """Hang up."""
         self._socket.close()
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self._socket.sendall(json.dumps(message).encode() + b"\n")
+    def _send(self, message: dict[str, Any], deadline: float, command: str) -> None:
+        self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except TimeoutError as error:  # whoever does not read yet, such as a machine that still starts
+            raise NoAnswerError(f"Nobody takes '{command}'.") from error
 
     def _read(self, deadline: float, command: str) -> dict[str, Any]:
         while b"\n" not in self._received:

@@ -49,6 +49,11 @@ def test_without_a_sound_device_the_unit_is_silent_and_nothing_is_printed(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_place_that_may_not_be_asked_for_has_no_sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SDL_AUDIODRIVER", raising=False)
+    assert find_indicators([tmp_path / ("x" * 300)]) == ()  # the system refuses to look, as it does where it is locked
+
+
 def test_a_sound_device_that_does_not_open_leaves_the_unit_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_AUDIODRIVER", "no-such-driver")
     assert find_indicators() == ()

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.installation import Installation, UnitRunsError
 from appliance.settings import NotEnrolledError, UnitFolder
+from appliance.spool import BrokenOff, Recovered, Remains
 from evidence.policy import read_signed
 from evidence.signature import Signed
 from evidence.strict import write_json
@@ -55,3 +56,19 @@ def test_recovering_finishes_what_a_power_cut_left_of_a_new_policy(folder: UnitF
 def test_a_clip_of_an_earlier_start_waits(folder: UnitFolder) -> None:
     clip = Worn.open(folder).clip()
     assert [waiting.clip_id for waiting in Installation.open(folder.path).spool.waiting()] == [clip.clip_id]
+
+
+@pytest.mark.parametrize(("seconds_ago", "is_fresh"), [(59, True), (61, False), (-3600, True)])
+def test_a_clip_that_broke_off_in_this_boot_goes_on_for_a_minute(
+    folder: UnitFolder, *, seconds_ago: float, is_fresh: bool
+) -> None:
+    installation = Installation.open(folder.path)
+    then = BrokenOff(installation.facts.boot_id, installation.clock.monotonic() - seconds_ago)
+    assert installation.is_to_go_on(Recovered("id", Remains.CUT, "cut", then)) is is_fresh
+
+
+def test_a_clip_that_broke_off_in_another_boot_or_was_ended_does_not_go_on(folder: UnitFolder) -> None:
+    installation = Installation.open(folder.path)
+    then = BrokenOff("another", installation.clock.monotonic())
+    assert not installation.is_to_go_on(Recovered("id", Remains.CUT, "cut", then))
+    assert not installation.is_to_go_on(Recovered("id", Remains.WHOLE, "closed"))

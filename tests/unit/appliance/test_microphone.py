@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.camera import Camera, CameraError
+from appliance.camera import Camera, CameraError, Packet
 from appliance.cameras.file import FileCamera
 from appliance.cameras.microphone import CameraWithMicrophone, Microphone
 from tests.cameras import Listener, decoded_sound, film, settings
@@ -58,6 +58,25 @@ def test_sound_comes_without_a_hole_and_not_from_the_future() -> None:
     sounds = listener.sounds
     assert [packet.sequence for packet in sounds] == list(range(len(sounds)))
     assert all(abs(later.time_us - earlier.time_us - earlier.duration_us) <= 1 for earlier, later in pairwise(sounds))
+
+
+def test_sound_that_waited_in_the_device_keeps_its_capture_moment() -> None:
+    # Stamped as libavdevice stamps what it reads from ALSA: with the time of day, here of 0.3 s ago.
+    stamped = "sine=sample_rate=48000:samples_per_frame=4800,arealtime,asetpts=(RTCTIME/1000000-0.3)/TB"
+    ages: list[float] = []
+    heard = threading.Event()
+
+    def listen(packet: Packet) -> None:
+        ages.append(time.monotonic() - packet.time_us / 1_000_000)
+        heard.set()
+
+    microphone = Microphone(stamped, system="lavfi")
+    microphone.start(listen, lambda error: None)
+    try:
+        assert heard.wait(30)
+    finally:
+        microphone.stop()
+    assert ages[0] >= 0.29
 
 
 def test_a_missing_device_is_refused_in_one_sentence(alsa_device: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from appliance.front.rehearsal import Rehearsal
 from appliance.front.touch import Input
+from appliance.states import Event, News
 from tests.dock import PATIENCE
 
-Pressed = list[tuple[Input, float]]
+Pressed = list[tuple[Input | News, float]]
 
 
 def rehearse(*lines: str) -> tuple[Pressed, list[str]]:
@@ -17,7 +18,7 @@ def rehearse(*lines: str) -> tuple[Pressed, list[str]]:
     misread: list[str] = []
     ended = threading.Event()
 
-    def press(done: Input) -> None:
+    def press(done: Input | News) -> None:
         pressed.append((done, time.monotonic()))
         if done is Input.QUIT:
             ended.set()
@@ -46,8 +47,14 @@ def test_orders_are_carried_out_in_their_order_and_empty_lines_are_nothing() -> 
     assert misread == []
 
 
+def test_plugs_are_pulled_and_put_back_in() -> None:
+    pressed, _ = rehearse("unplug touch\n", "plug touch\n", "unplug display\n", "plug display\n")
+    events = [done.event for done, _ in pressed if isinstance(done, News)]
+    assert events == [Event.TOUCH_LOST, Event.TOUCH_FOUND, Event.DISPLAY_LOST, Event.DISPLAY_FOUND]
+
+
 def test_what_is_no_order_is_told_and_passed_over() -> None:
     pressed, misread = rehearse("hold\n", "hold -1\n", "hold 1e3\n", "Touch\n", "dock\n")
     assert [done for done, _ in pressed] == [Input.DOCK, Input.QUIT]
-    assert misread[0] == "'hold' is none of: touch, hold SECONDS, dock, undock, quit."
+    assert misread[0].startswith("'hold' is none of: touch, hold SECONDS, dock, undock, quit, unplug touch, ")
     assert len(misread) == 4

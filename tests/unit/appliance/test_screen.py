@@ -221,6 +221,20 @@ def test_without_any_display_the_unit_gets_a_surface_that_nobody_sees(monkeypatc
     assert display.surface.get_size() == SIZE
 
 
+def test_a_device_without_its_display_waits_for_it_and_reads_its_touch_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    pygame.display.quit()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "kmsdrm,nothing")  # as on a device; this computer's KMS is left alone
+    display = open_display(SIZE)
+    assert (display.is_panel, display.why_headless) == (True, "there is no display")
+    assert pygame.display.get_driver() == "evdev"
+    assert os.environ["SDL_VIDEODRIVER"] == "kmsdrm,nothing"
+
+
+def test_a_screen_that_is_asked_for_by_nobody_waits_for_no_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "kmsdrm")
+    assert not open_display(SIZE, headless=True).is_panel
+
+
 def test_closing_gives_the_display_back() -> None:
     Screen(open_display(SIZE)).close()
     assert not pygame.display.get_init()

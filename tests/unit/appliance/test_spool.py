@@ -1,20 +1,22 @@
 """The spool: from a clip's first byte to its closing, also after a crash, all clips in one chain."""
 
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from appliance.spool import (
+    BrokenOff,
     Ending,
-    Recovered,
+    Remains,
     Spool,
     SpoolDamagedError,
     StorageFullError,
 )
 from appliance.writing.disk import Disk, Space
 from evidence.manifest import Manifest
-from tests.recording import Unit
+from tests.recording import BOOT_ID, Unit
 from tests.unit.appliance.spooling import ENDING, MEGABYTE, check_chain, names, spooled, start
 
 
@@ -97,7 +99,9 @@ def test_a_clip_without_its_end_is_kept_to_the_byte_and_stated_as_cut(unit: Unit
     growing.sync()
     growing.close()
     again = unit.spool()
-    assert again.recover() == (Recovered(growing.draft.clip_id, "Its end is missing; everything before it is kept."),)
+    (recovered,) = again.recover()
+    assert (recovered.clip_id, recovered.remains) == (growing.draft.clip_id, Remains.CUT)
+    assert recovered.what == "Its end is missing; everything before it is kept."
     first, cut = again.waiting()
     assert first == whole
     assert cut.sealed_file.read_bytes() == b"cut here"
@@ -105,6 +109,31 @@ def test_a_clip_without_its_end_is_kept_to_the_byte_and_stated_as_cut(unit: Unit
     assert (cut.manifest.ended_at, cut.manifest.frames_written) == (None, None)
     check_chain(unit, again.waiting())
     assert again.recover() == ()
+
+
+@pytest.mark.parametrize("content", [b"cut here", b""])
+def test_a_clip_that_nobody_ended_tells_in_which_boot_and_when_it_broke_off_whatever_the_clock_says_now(
+    unit: Unit, spool: Spool, content: bytes
+) -> None:
+    growing = spool.open_clip(start())
+    growing.write(content)
+    growing.sync()
+    growing.close()
+    os.utime(growing.files.draft, (5_000, 5_000))
+    os.utime(growing.files.growing, (5_042, 5_042))
+    (recovered,) = unit.spool().recover()
+    assert recovered.broken_off == BrokenOff(BOOT_ID, start().started_monotonic_seconds + 42)
+
+
+def test_a_clip_that_was_ended_did_not_break_off(unit: Unit, spool: Spool) -> None:
+    refused = spool.open_clip(start())
+    refused.write(b"recorded")
+    refused.sync()
+    ended = msgspec.structs.replace(refused.draft, ended_by="storage-failed")
+    refused.files.draft.write_bytes(msgspec.json.encode(ended))
+    (recovered,) = unit.spool().recover()
+    assert (recovered.remains, recovered.broken_off) == (Remains.CUT, None)
+    refused.close()
 
 
 def test_a_clip_of_which_nothing_was_recorded_leaves_no_number_behind(unit: Unit, spool: Spool) -> None:

@@ -11,6 +11,7 @@ import pytest
 from appliance.spool import (
     NotWaitingError,
     Recovered,
+    Remains,
     Spool,
     SpooledClip,
 )
@@ -159,5 +160,6 @@ def test_a_crash_while_a_received_clip_is_removed_is_finished_at_the_next_start(
         path.unlink()
     again = unit.spool()
     assert again.waiting() == ()
-    assert again.recover() == (Recovered(clip.clip_id, "The dock has it; removing it here was finished."),)
+    what = "The dock has it; removing it here was finished."
+    assert again.recover() == (Recovered(clip.clip_id, Remains.HANDED_OVER, what),)
     assert names(unit) == {"spool.json"}

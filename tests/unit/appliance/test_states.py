@@ -16,9 +16,11 @@ from appliance.states import (
     Do,
     EndClip,
     Event,
+    Fault,
     State,
     Table,
     Timer,
+    faults_after,
     follow,
     table_for,
 )
@@ -51,11 +53,14 @@ TABLES = {
 every_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
 
 
-def walk(table: Table, *events: Event, start: State = State.STANDBY) -> tuple[State, list[Action]]:
+def walk(
+    table: Table, *events: Event, start: State = State.STANDBY, faults: frozenset[Fault] = frozenset()
+) -> tuple[State, list[Action]]:
     state = start
     done: list[Action] = []
     for event in events:
-        transition = follow(table, state, event)
+        faults = faults_after(faults, state, event)
+        transition = follow(table, state, event, faults)
         state = transition.state
         done += transition.actions
     return state, done
@@ -109,18 +114,26 @@ def test_only_the_news_that_a_clip_has_begun_leads_into_recording(table: Table) 
     life=st.lists(st.tuples(st.sampled_from(sorted(set(Event) - ANSWERS)), st.sampled_from(sorted(ANSWERS)))),
     table=st.sampled_from(list(TABLES.values())),
 )
-def test_over_any_life_a_clip_is_open_only_in_the_two_states_that_show_it(
+def test_over_any_life_a_clip_is_open_only_in_the_two_states_that_show_it_and_no_fault_is_passed_over(
     life: list[tuple[Event, Event]], table: Table
 ) -> None:
-    state, open_clip = State.STARTING, False
+    state, open_clip, faults = State.STARTING, False, frozenset[Fault]()
+
+    def follow_on(event: Event) -> tuple[State, tuple[Action, ...]]:
+        nonlocal faults
+        faults = faults_after(faults, state, event)
+        transition = follow(table, state, event, faults)
+        return transition.state, transition.actions
+
     for event, answer in life:
-        state, done = walk(table, event, start=state)
+        state, done = follow_on(event)
         open_clip = open_clip and not any(isinstance(action, EndClip) for action in done)
         if Do.BEGIN_CLIP in done:
             assert not open_clip
-            state, _ = walk(table, answer, start=state)
+            state, _ = follow_on(answer)
             open_clip = answer is Event.CLIP_BEGUN
         assert open_clip == (state in WRITING)
+        assert not (faults and state in (State.STANDBY, State.LIVE))
 
 
 def test_the_first_touch_records_at_once_with_the_default_policy() -> None:
@@ -240,3 +253,107 @@ def test_shutting_down_works_from_everywhere_and_is_final(table: Table, state: S
     off = follow(table, state, Event.SHUT_DOWN).state
     assert off is State.OFF
     assert all(follow(table, off, event).state is State.OFF for event in Event)
+
+
+# The touch panel and the display
+
+
+@pytest.mark.parametrize("state", [State.STANDBY, State.LIVE])
+def test_without_a_touch_panel_the_unit_is_in_a_fault_that_is_told_and_left_when_it_is_back(state: State) -> None:
+    table = table_for(policy())
+    assert walk(table, Event.TOUCH_LOST, start=state) == (State.FAULT, [Do.WARN])
+    assert walk(table, Event.TOUCH_LOST, Event.TOUCH_FOUND, start=state) == (State.STANDBY, [Do.WARN])
+
+
+@pytest.mark.parametrize("state", sorted(WRITING))
+def test_a_touch_panel_that_goes_ends_no_clip_and_a_finger_that_was_on_it_holds_nothing(state: State) -> None:
+    assert walk(table_for(policy()), Event.TOUCH_LOST, start=state) == (state, [Disarm(Timer.HOLD), Do.WARN])
+
+
+def test_without_a_touch_panel_the_longest_clip_goes_on_in_the_next() -> None:
+    events = [Event.TOUCH_LOST, Event.CLIP_LONG_ENOUGH, Event.CLIP_BEGUN]
+    state, done = walk(table_for(policy()), *events, start=State.RECORDING)
+    assert state is State.RECORDING
+    assert done[2:] == [EndClip("longest-clip"), Do.BEGIN_CLIP, Arm(Timer.LONGEST_CLIP)]
+
+
+def test_the_last_seconds_of_a_clip_end_in_a_fault_where_the_touch_panel_has_gone_meanwhile() -> None:
+    events = [Event.HELD, Event.TOUCH_LOST, Event.POST_RECORD_OVER]
+    assert walk(table_for(policy(post_record_seconds=30)), *events, start=State.RECORDING)[0] is State.FAULT
+
+
+@pytest.mark.parametrize("before", [(), (Event.DOCKED,)])
+def test_a_touch_panel_that_is_missing_at_the_start_or_since_the_dock_is_told_when_the_camera_is_ready(
+    before: tuple[Event, ...],
+) -> None:
+    events = [*before, Event.TOUCH_LOST, Event.UNDOCKED, Event.CAMERA_READY]
+    state, done = walk(table_for(policy()), *events, start=State.STARTING)
+    assert state is State.FAULT
+    assert done[-1] is Do.WARN
+
+
+@pytest.mark.parametrize(
+    ("faults", "first", "last"),
+    [
+        ((Event.CAMERA_FAILED, Event.TOUCH_LOST), Event.CAMERA_READY, Event.TOUCH_FOUND),
+        ((Event.TOUCH_LOST, Event.CAMERA_FAILED), Event.TOUCH_FOUND, Event.CAMERA_READY),
+    ],
+)
+def test_of_two_faults_the_one_that_is_still_there_keeps_the_unit_from_readiness(
+    faults: tuple[Event, Event], first: Event, last: Event
+) -> None:
+    table = table_for(policy())
+    assert walk(table, *faults, first)[0] is State.FAULT
+    assert walk(table, *faults, first, last)[0] is State.STANDBY
+
+
+@pytest.mark.parametrize("event", [Event.STORAGE_FULL, Event.STORAGE_SLOW, Event.STORAGE_FAILED])
+def test_a_camera_or_a_touch_panel_that_is_back_does_not_make_the_storage_good(event: Event) -> None:
+    table = table_for(policy())
+    back = [Event.CAMERA_FAILED, Event.TOUCH_LOST, Event.CAMERA_READY, Event.TOUCH_FOUND]
+    assert walk(table, event, *back, start=State.RECORDING)[0] is State.FAULT
+    assert walk(table, event, *back, Event.TOUCHED, Event.CLIP_BEGUN, start=State.RECORDING)[0] is State.RECORDING
+
+
+def test_a_clip_that_has_begun_shows_that_camera_and_storage_are_good_again() -> None:
+    events = [Event.CAMERA_FAILED, Event.STORAGE_SLOW, Event.TOUCHED, Event.CLIP_BEGUN, Event.HELD]
+    assert walk(table_for(policy()), *events)[0] is State.STANDBY
+
+
+def test_the_dock_makes_storage_and_camera_good_but_no_touch_panel() -> None:
+    table = table_for(policy())
+    docked = [Event.DOCKED, Event.UNDOCKED, Event.CAMERA_READY]
+    assert walk(table, Event.STORAGE_FULL, Event.CAMERA_FAILED, *docked)[0] is State.STANDBY
+    assert walk(table, Event.TOUCH_LOST, *docked)[0] is State.FAULT
+
+
+@every_table
+@pytest.mark.parametrize("state", set(State) - {State.OFF})
+def test_a_display_that_goes_is_warned_of_and_one_that_comes_is_opened_whatever_the_unit_does(
+    table: Table, state: State
+) -> None:
+    assert walk(table, Event.DISPLAY_LOST, start=state) == (state, [Do.WARN])
+    assert walk(table, Event.DISPLAY_FOUND, start=state) == (state, [Disarm(Timer.HOLD), Do.OPEN_SCREEN])
+
+
+# After a crash
+
+
+def test_a_recording_that_a_crash_cut_off_goes_on_with_the_first_picture() -> None:
+    assert walk(table_for(policy()), Event.RESUMED, Event.CLIP_BEGUN, start=State.STARTING) == (
+        State.RECORDING,
+        [Do.BEGIN_CLIP, Do.SIGNAL_START, Arm(Timer.LONGEST_CLIP), Arm(Timer.REMINDER)],
+    )
+
+
+def test_a_recording_that_a_crash_cut_off_goes_on_also_where_the_camera_comes_late() -> None:
+    events = [Event.CAMERA_FAILED, Event.CAMERA_RETRY_DUE, Event.RESUMED, Event.CLIP_BEGUN]
+    state, done = walk(table_for(policy()), *events, start=State.STARTING)
+    assert state is State.RECORDING
+    assert done[3] is Do.BEGIN_CLIP
+
+
+@pytest.mark.parametrize("refused", [Event.CLIP_REFUSED, Event.STORAGE_FULL])
+def test_a_recording_that_cannot_go_on_after_a_crash_is_told_loudly(refused: Event) -> None:
+    state, done = walk(table_for(policy()), Event.RESUMED, refused, start=State.STARTING)
+    assert (state, done[-1]) == (State.FAULT, Do.WARN)

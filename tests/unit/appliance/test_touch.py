@@ -10,6 +10,7 @@ import pytest
 
 from appliance.front.rehearsal import Rehearsal
 from appliance.front.touch import Input, TouchPanel
+from appliance.states import News
 
 
 def finger(kind: int, finger_id: int = 1, touch_id: int = 7) -> pygame.event.Event:
@@ -97,8 +98,8 @@ def test_other_keys_and_movements_do_nothing() -> None:
     assert done_by(key(pygame.K_a), moved) == []
 
 
-def rehearse(*lines: str) -> tuple[list[Input], list[str]]:
-    inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
+def rehearse(*lines: str) -> tuple[list[Input | News], list[str]]:
+    inbox: queue.SimpleQueue[Input | News] = queue.SimpleQueue()
     misread: list[str] = []
     Rehearsal(lines, press=inbox.put, misread=misread.append).start()
     done = [inbox.get(timeout=10)]
@@ -116,7 +117,4 @@ def test_a_rehearsal_touches_holds_and_docks() -> None:
 def test_a_rehearsal_names_the_line_it_does_not_know() -> None:
     done, misread = rehearse("tuch\n", "hold on\n")
     assert done == [Input.QUIT]
-    assert misread == [
-        "'tuch' is none of: touch, hold SECONDS, dock, undock, quit.",
-        "'hold on' is none of: touch, hold SECONDS, dock, undock, quit.",
-    ]
+    assert [sentence.partition(" is none of: touch, ")[0] for sentence in misread] == ["'tuch'", "'hold on'"]

@@ -11,6 +11,7 @@ import pytest
 from appliance.installation import Installation
 from appliance.settings import UnitFolder
 from dock_station.catalogue import units
+from evidence import manifest as manifests
 from evidence.age import X25519Identity, open_bytes
 from tests.dock import RunningDock, running_dock, until
 from tests.pki import policy_toml, write_policy
@@ -107,20 +108,49 @@ def test_sigterm_in_the_middle_of_a_recording_closes_the_clip(folder: UnitFolder
 def test_sigkill_leaves_a_clip_that_the_next_start_closes_as_cut_by_a_power_loss(
     dock: RunningDock, folder: UnitFolder, unit: UnitProcess
 ) -> None:
-    unit.say("touch")
-    clip_id = unit.wait_for("first_durable")["clip_id"]
-    growing = folder.data / f"{clip_id}.mp4.age.part"
-    until(lambda: growing.stat().st_size > 200_000)
-    unit.end(signal.SIGKILL)
+    clip_id = kill_while_recording(folder, unit)
     with running_unit(folder.path, "--headless") as again:
-        assert again.wait_for("recovered")["clip_id"] == clip_id
+        recovered = again.wait_for("recovered")
+        assert (recovered["clip_id"], recovered["remains"]) == (clip_id, "cut")
         assert again.wait_for("started")["clips_waiting"] == 1
-        again.wait_for("standby")
+        again.wait_for("first_durable")
         again.say("dock")
         again.wait_for("deleted")
     stored = dock.stored(clip_id)
     assert stored is not None
     assert (stored.complete, stored.ended_by) == (False, "power-lost")
+
+
+def test_after_a_crash_the_recording_goes_on_by_itself_until_the_wearer_holds(
+    folder: UnitFolder, unit: UnitProcess
+) -> None:
+    cut = kill_while_recording(folder, unit)
+    with running_unit(folder.path, "--headless") as again:
+        resumed = again.wait_for("resumed")
+        assert resumed["after"] == cut
+        assert again.wait_for("recording_started")["clip_id"] == resumed["clip_id"] != cut
+        assert again.wait_for("told")["headline"] == "Recording goes on after a fault"
+        assert "standby" not in again.events
+        again.say("hold 2.2")
+        ended = again.wait_for("recording_ended")
+        assert (ended["clip_id"], ended["ended_by"], ended["sequence"]) == (resumed["clip_id"], "wearer", 2)
+        again.wait_for("standby")
+
+
+def test_after_a_reboot_the_unit_is_in_standby_and_the_next_look_at_it_says_what_happened(
+    folder: UnitFolder, unit: UnitProcess
+) -> None:
+    cut = kill_while_recording(folder, unit)
+    draft = folder.data / f"{cut}.draft"
+    boot_id = manifests.decode(draft.read_bytes()).boot_id.encode()
+    draft.write_bytes(draft.read_bytes().replace(boot_id, b"00000000-0000-4000-8000-000000000000"))
+    with running_unit(folder.path, "--headless") as again:
+        again.wait_for("standby")
+        assert "told" not in again.events
+        again.record()
+        assert again.wait_for("told")["headline"] == "The unit has started again"
+        assert "resumed" not in again.events
+        assert len([event for event in again.events if event == "recording_started"]) == 1
 
 
 def test_the_end_of_the_input_ends_the_unit(unit: UnitProcess) -> None:
@@ -181,6 +211,16 @@ def test_the_wearer_whom_the_dock_named_is_in_the_next_manifest(
     (clip,) = Installation.open(folder.path).spool.waiting()
     assert (clip.clip_id, clip.manifest.wearer) == (ended["clip_id"], "wearer-12")
     assert "wearer-12" not in str(unit.lines)
+
+
+def kill_while_recording(folder: UnitFolder, unit: UnitProcess) -> str:
+    """Let the unit die in the middle of a clip, and return which clip that was."""
+    unit.say("touch")
+    clip_id: str = unit.wait_for("first_durable")["clip_id"]
+    growing = folder.data / f"{clip_id}.mp4.age.part"
+    until(lambda: growing.stat().st_size > 200_000)
+    unit.end(signal.SIGKILL)
+    return clip_id
 
 
 def played(sealed: bytes) -> int:

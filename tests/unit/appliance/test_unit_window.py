@@ -1,10 +1,8 @@
 """The unit's window on a real X server: clicks and keys, the mirrored picture, and the REC mark while it is true."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from appliance.settings import UnitFolder
@@ -13,12 +11,7 @@ from tests.dock import until
 from tests.pki import Pki, policy_toml
 from tests.unit_process import UnitProcess, running_unit
 from tests.worn import RECIPIENT, enrol
-from tests.xvfb import Desk, desk
-
-Picture = npt.NDArray[np.uint8]
-
-REC_MARK = (slice(25, 77), slice(25, 160))  # where the mark is, in rows and columns
-MARK_RED = (217, 17, 33)
+from tests.xvfb import Desk, Picture, desk, has_rec_mark, is_dark, wait_until_seen
 
 
 @pytest.fixture
@@ -68,28 +61,6 @@ def test_the_key_d_docks_and_escape_switches_off(screen: Desk, unit: UnitProcess
     assert not has_rec_mark(wait_until_seen(screen, lambda picture: not is_dark(picture)))
     screen.hand("key", "Escape")
     assert unit.end() == 0
-
-
-def wait_until_seen(screen: Desk, shows: Callable[[Picture], bool]) -> Picture:
-    """Return the first picture of the screen that shows it."""
-    seen: list[Picture] = []
-
-    def is_seen() -> bool:
-        seen[:] = [screen.picture()]
-        return shows(seen[0])
-
-    until(is_seen)
-    return seen[0]
-
-
-def is_dark(picture: Picture) -> bool:
-    return not picture.any()
-
-
-def has_rec_mark(picture: Picture) -> bool:
-    """Tell whether most of the place of the mark is its red; what is left of the picture there is blue."""
-    distance = np.abs(picture[REC_MARK].astype(int) - MARK_RED).max(axis=2)
-    return bool((distance < 25).mean() > 0.5)
 
 
 def colour_at(picture: Picture, *, row: int, column: int) -> str:

@@ -10,13 +10,17 @@ from sqlalchemy import Connection, delete, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dock_station import custody
-from dock_station.catalogue import alarms, entries, schema
+from dock_station.catalogue import alarms, bays, entries, schema, units
+from dock_station.catalogue.bays import Bay
 from dock_station.catalogue.database import Catalogue, CatalogueError
 from dock_station.catalogue.tables import custody_entries, metadata
 from tests.dock import NO_RESERVE, RunningDock, running_dock
 from tests.postgresql import PostgreSql, postgresql
 
 AT = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)  # where a local clock would have been set
+
+OLD = "%Y-%m-%d %H:%M:%S.%f"  # how SQLite keeps a moment
+OLD_UNIT = "INSERT INTO units (unit_id, first_seen_at, last_seen_at, battery_percent) VALUES ('unit-1', :at, :at, 42)"
 
 
 def raise_one(connection: Connection) -> None:
@@ -72,6 +76,26 @@ def test_migrating_again_changes_nothing_and_going_back_leaves_no_table(catalogu
         schema.require_current(catalogue)
     schema.migrate(catalogue)
     schema.require_current(catalogue)
+
+
+def test_a_catalogue_of_the_first_version_keeps_what_it_has_when_the_bays_come_in_and_when_they_go(url: str) -> None:
+    catalogue = Catalogue(url)
+    schema.migrate(catalogue, "0001")
+    with catalogue.writing() as connection:
+        connection.execute(text(OLD_UNIT), {"at": AT if connection.dialect.name == "postgresql" else f"{AT:{OLD}}"})
+        raise_one(connection)
+    schema.migrate(catalogue)
+    assert schema.differences(catalogue) == []
+    with catalogue.writing() as connection:
+        (unit,) = units.everyone(connection)
+        assert (unit.unit_id, unit.first_seen_at, unit.battery_percent, unit.greeted_at) == ("unit-1", AT, 42, None)
+        bays.plug_in(connection, "1-1.3", "unit-1", AT)
+        assert bays.taken(connection) == [Bay("1-1.3", "unit-1", AT, None)]
+    schema.go_back(catalogue, "0001")
+    with catalogue.reading() as connection:
+        assert connection.execute(text("SELECT unit_id, battery_percent FROM units")).all() == [("unit-1", 42)]
+        assert len(alarms.still_open(connection)) == 1
+    catalogue.close()
 
 
 def test_what_fails_in_the_middle_of_writing_was_never_there(catalogue: Catalogue) -> None:

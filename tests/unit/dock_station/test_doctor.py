@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from dock_station.catalogue import alarms, clips, deletions
+from dock_station.catalogue import alarms, bays, clips, deletions
 from dock_station.catalogue import uploads as uploads_rows
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.uploads import Upload
 from dock_station.clock import utc_now
 from dock_station.doctor import findings
 from dock_station.settings import DockFolder
+from tests.dock import until
 from tests.pki import YEAR, Pki, dock_folder, policy_toml, write_policy
+from tests.ports import Ports
 from tests.stored import DAY, StoredDock
 
 
@@ -51,6 +53,32 @@ def test_a_dock_in_order_gives_nothing_to_say(stored: StoredDock) -> None:
     stored.store()
     stored.store(age=DAY)
     assert found(stored) == []
+
+
+def test_bays_that_are_noted_as_taken_while_nobody_watches_them_are_named(stored: StoredDock) -> None:
+    with stored.dock.catalogue.writing() as connection:
+        bays.plug_in(connection, "1-1.3", "unit-1", stored.time.now())
+    assert "'mirrorcam-dock bays'" in the_one(stored)
+
+
+@pytest.mark.parametrize(
+    ("unit_ids", "words"), [((None,), "no unit of this town"), (("unit-1", "unit-1"), "all say they are unit unit-1")]
+)
+def test_a_bay_whose_device_is_not_what_it_should_be_is_named(
+    stored: StoredDock, unit_ids: tuple[str | None, ...], words: str
+) -> None:
+    stored.folder.settings_file.write_text(f'{stored.folder.settings_file.read_text()}[bay_names]\n"1-1.0" = "Bay 0"\n')
+    ports = Ports()
+    with ports.watched_by(stored.dock):
+        until(lambda: ports.looked > 0)
+        with stored.dock.catalogue.writing() as connection:
+            for number, unit_id in enumerate(unit_ids):
+                bays.plug_in(connection, f"1-1.{number}", unit_id, stored.time.now())
+            bays.plug_in(connection, "1-1.7", "unit-7", stored.time.now())
+        sentences = found(stored)
+    assert len(sentences) == len(unit_ids)
+    assert all(words in sentence for sentence in sentences)
+    assert sentences[0].startswith("'Bay 0' holds")
 
 
 def _lose(stored: StoredDock, clip: Clip) -> None:

@@ -18,13 +18,15 @@ def browser(pages: Pages) -> Browser:
     return pages.signed_in(Role.SUPERVISOR)
 
 
-def greet(pages: Pages, unit_id: str, *, offset: timedelta = timedelta(0), battery: int | None = 80) -> None:
+def greet(
+    pages: Pages, unit_id: str, *, offset: timedelta = timedelta(0), battery: int | None = 80, waiting: int = 3
+) -> None:
     now = pages.stored.time.now()
     greeting = Greeting(
         unit_id=unit_id,
         software="mirrorcam test",
         sent_at=now + offset,
-        clips_waiting=3,
+        clips_waiting=waiting,
         storage_free_bytes=12_000_000_000,
         storage_total_bytes=32_000_000_000,
         battery_percent=battery,

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from dock_station.catalogue import entries
 from dock_station.catalogue.entries import Entry
+from dock_station.dock import Dock
 from dock_station.opening.opener import Opener
 from dock_station.pages import create_app
 from dock_station.people import People
@@ -67,6 +68,13 @@ class Pages:
         """Start the pages' process anew."""
         opener = Opener(self.stored.folder.opener_socket)
         self.app = create_app(self.stored.dock, opener, monotonic=lambda: self.seconds)
+
+    def reopen(self) -> None:
+        """Start the pages' process anew with what dock.toml says now."""
+        self.stored.dock.close()
+        self.stored.dock = Dock.open(self.stored.folder, self.stored.time.now)
+        self.people = People(self.stored.dock, QUICK)
+        self.restart()
 
     def person(self, role: Role, login: str | None = None, wearer: str | None = None) -> str:
         """Add a person and return the login."""

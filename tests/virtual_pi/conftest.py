@@ -1,0 +1,35 @@
+"""What the tests of the virtual Pi share: one rig for the whole run, and one machine that most tests use."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.virtual_pi.camera import add_camera
+from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.root import Arch, ready_root
+from tests.virtual_pi.town import CAMERA_SIZE, Town
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    """Root, initial RAM disk and today's code, for the processor named in ARCH."""
+    arch = cast(Arch, os.environ.get("ARCH") or "amd64")
+    return Rig.build(ready_root(arch), tmp_path_factory.mktemp("rig"), lambda tree: add_camera(tree, *CAMERA_SIZE))
+
+
+@pytest.fixture(scope="session")
+def town() -> Town:
+    """The authority of all."""
+    return Town()
+
+
+@pytest.fixture(scope="module")
+def pi(rig: Rig, town: Town, request: pytest.FixtureRequest) -> Iterator[VirtualPi]:
+    """A running machine; what one test leaves behind, the next one finds."""
+    pi = rig.pi(Path(request.node.name).stem, town)
+    pi.machine.start()
+    yield pi
+    pi.machine.stop()

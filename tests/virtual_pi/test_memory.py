@@ -1,0 +1,146 @@
+"""Memory only, proved: standby writes nothing, no video lies in the clear, and no frame outlives its time."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.virtual_pi.figures import record
+from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.stamps import Stamp, read_stamp, stamps_in_memory
+from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS, Town
+
+STANDBY_SECONDS = 60
+# One group of pictures that is being filled, and the pictures that the encoder still has.
+SLACK_SECONDS = 1.5
+_WIDTH = CAMERA_SIZE[0]
+_BYTES_AT_A_TIME = 16 << 20
+
+
+@pytest.fixture(scope="module")
+def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+    """A machine in standby, off the dock, with a disk for what is dumped."""
+    pi = rig.pi("memory", town, scratch_mebibytes=1024)
+    pi.machine.start()
+    pi.unplug()
+    pi.wait_for_state("standby")
+    yield pi
+    pi.machine.stop()
+
+
+def test_in_standby_nothing_is_written_for_a_minute(pi: VirtualPi) -> None:
+    pi.machine.run("sync")
+    before = _sectors_written(pi)
+    time.sleep(STANDBY_SECONDS)
+    after = _sectors_written(pi)
+    record("memory only", f"sectors written in {STANDBY_SECONDS} s of standby", f"{after - before}", "0")
+    assert after == before
+    assert pi.state() == "standby"
+
+
+def test_there_is_no_swap(pi: VirtualPi) -> None:
+    assert len(pi.machine.run("cat /proc/swaps").splitlines()) == 1
+    assert "VmSwap:\t       0 kB" in pi.machine.run(f"cat /proc/{_pid(pi)}/status")
+
+
+def test_in_standby_no_frame_is_older_than_the_policy_allows(pi: VirtualPi) -> None:
+    _check_ages(pi, "standby")
+
+
+def test_after_a_clip_no_frame_of_it_is_left_and_nothing_of_it_is_in_the_clear(pi: VirtualPi) -> None:
+    pi.touch("tap 0.08")
+    pi.wait_for("recording_started")
+    time.sleep(12)
+    pi.touch("hold 2.5")
+    clip_id = pi.wait_for("recording_ended")["clip_id"]
+    time.sleep(PRE_RECORD_SECONDS + 2)
+    _check_ages(pi, "standby after a clip of 12 s")
+    sealed = pi.clip(clip_id)
+    film = pi.town.opened(sealed)
+    pi.machine.run("sync")
+    found = _in_the_clear(film, pi.unit_disk, pi.dock_disk)
+    record("memory only", "places of the clip's film on the disks in the clear", f"{found}", "0")
+    assert found == 0
+
+
+def test_the_root_is_as_it_was(pi: VirtualPi) -> None:
+    assert pi.machine.run("grep -E ' (/lower|/code) ' /proc/mounts || true") == ""
+    for disk in ("vda", "vdb"):
+        assert pi.machine.run(f"cat /sys/block/{disk}/ro").strip() == "1"
+
+
+def _sectors_written(pi: VirtualPi) -> int:
+    disk = pi.machine.run("basename $(readlink -f /dev/disk/by-label/mc-unit)").strip()
+    return int(pi.machine.run(f"cat /sys/block/{disk}/stat").split()[6])  # Documentation/block/stat.rst
+
+
+def _pid(pi: VirtualPi) -> int:
+    return int(pi.machine.run("systemctl show -P MainPID mirrorcam-unit"))
+
+
+def _check_ages(pi: VirtualPi, when: str) -> None:
+    """Look for pictures in the process's memory, encoded and raw, and hold the oldest against the policy."""
+    moment = float(pi.machine.run(f"python3 /opt/mirrorcam/rig/dump_memory.py {_pid(pi)} /dev/vde", seconds=300))
+    memory = pi.scratch()
+    encoded, raw = list(_encoded_stamps(memory)), list(_raw_stamps(memory))
+    assert len(encoded) >= PRE_RECORD_SECONDS - 1, "the ring's own pictures were not found, so others would not be"
+    oldest_encoded = max(moment - stamp.moment_ms / 1000 for stamp in encoded)
+    oldest_raw = max((moment - stamp.moment_ms / 1000 for stamp in raw), default=0.0)
+    what = f"oldest frame in the process's {len(memory) >> 20} MiB, {when}"
+    value = (
+        f"encoded {oldest_encoded:.2f} s ({len(encoded)} key frames found), raw {oldest_raw:.2f} s ({len(raw)} found)"
+    )
+    record("memory only", what, value, f"≤ {PRE_RECORD_SECONDS} s and what the encoder holds")
+    assert oldest_encoded <= PRE_RECORD_SECONDS + SLACK_SECONDS
+    assert oldest_raw <= PRE_RECORD_SECONDS + SLACK_SECONDS
+
+
+def _encoded_stamps(memory: bytes) -> Iterator[Stamp]:
+    """Yield the stamp of each key frame that stands somewhere in memory with its headers before it."""
+    for found in re.finditer(rb"\x00\x00\x00\x01\x67", memory):
+        decoder = av.CodecContext.create("h264", "r")
+        piece = memory[found.start() : found.start() + (256 << 10)]
+        try:
+            pictures = [picture for packet in decoder.parse(piece) for picture in decoder.decode(packet)]
+            pictures += decoder.decode(None)
+        except av.FFmpegError:
+            continue
+        stamps = (read_stamp(picture.to_ndarray(format="gray")) for picture in pictures[:1])
+        yield from (stamp for stamp in stamps if stamp is not None)
+
+
+def _raw_stamps(memory: bytes) -> Iterator[Stamp]:
+    for pixel_bytes in (1, 4):
+        for mirrored in (False, True):
+            found = stamps_in_memory(memory, stride=_WIDTH * pixel_bytes, pixel_bytes=pixel_bytes, mirrored=mirrored)
+            yield from (stamp for _, stamp in found)
+
+
+def _in_the_clear(film: bytes, *disks: Path) -> int:
+    """Count the pieces of the film, and the boxes of any film, that stand on the disks as they are."""
+    step = max(64, len(film) // 200)
+    pieces = {film[start : start + 24] for start in range(64, len(film) - 24, step)}
+    wanted = re.compile(
+        b"|".join(map(re.escape, (*pieces, b"moofmfhd"))) + rb"|moof....mfhd|ftypiso|ftypmp4", re.DOTALL
+    )
+    return sum(len(wanted.findall(piece)) for disk in disks for piece in _pieces(disk))
+
+
+def _pieces(disk: Path) -> Iterator[bytes]:
+    with disk.open("rb") as file:
+        before = b""
+        while piece := file.read(_BYTES_AT_A_TIME):
+            yield before + piece
+            before = piece[-32:]
+
+
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    film = bytes(range(256)) * 40
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(_BYTES_AT_A_TIME - 100) + film)
+    assert _in_the_clear(film, disk)
+    disk.write_bytes(bytes(_BYTES_AT_A_TIME))
+    assert not _in_the_clear(film, disk)

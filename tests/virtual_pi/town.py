@@ -1,0 +1,83 @@
+"""The town that the virtual Pi belongs to: its authority, the data disks of unit and dock, a way to open clips."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from appliance.settings import UnitFolder
+from evidence.age import AgeError, HybridIdentity, open_bytes, open_stream
+from tests.pki import Pki, dock_folder, policy_toml, write_policy
+from tests.virtual_pi.cards import write_disk
+
+DOCK_ADDRESS = "fd6d:6972:726f::1"
+BAYS_PORT, PAGES_PORT = 8444, 8443
+UNIT_ID, OTHER_UNIT_ID, DOCK_ID = "unit-7", "unit-8", "dock-1"
+PRE_RECORD_SECONDS = 5
+DISK_MEBIBYTES = 192
+
+# What the emulated processor keeps up with.
+CAMERA_SIZE = (320, 240)
+CAMERA = "video_width = 320\nvideo_height = 240\nframes_per_second = 10\nvideo_bits_per_second = 1_500_000\n"
+SCREEN = "screen_width = 800\nscreen_height = 480\n"
+
+
+@dataclass(frozen=True)
+class Town:
+    """One authority with a station key; each disk that it makes is new."""
+
+    pki: Pki = field(default_factory=Pki)
+    identity: HybridIdentity = field(default_factory=HybridIdentity.generate)
+
+    def policy(self, *, more: str = "") -> str:
+        """Return the policy: five seconds of pre-record, so that a test need not wait for long."""
+        recipients = (str(self.identity.recipient),)
+        return f"{policy_toml(recipients=recipients)}pre_record_seconds = {PRE_RECORD_SECONDS}\n{more}"
+
+    def unit_folder(self, path: Path, *, unit_id: str = UNIT_ID, settings: str = CAMERA + SCREEN) -> UnitFolder:
+        """Enrol a unit under `path`."""
+        folder = UnitFolder(path)
+        folder.data.mkdir(parents=True)
+        dock_url = f"https://[{DOCK_ADDRESS}]:{BAYS_PORT}"
+        folder.settings_file.write_text(
+            f'unit_id = "{unit_id}"\ndock_url = "{dock_url}"\nstorage_reserve_minutes = 1\n{settings}'
+        )
+        self.pki.unit(unit_id).write(folder.key_file, folder.certificate_file)
+        folder.authority_file.write_bytes(self.pki.pem)
+        write_policy(folder, self.pki, self.policy())
+        return folder
+
+    def write_unit_disk(self, target: Path) -> None:
+        """Make the unit's data partition; its neighbour, for tests with two, lies on it too, in a folder of its own."""
+        with TemporaryDirectory(dir=target.parent) as name:
+            self.unit_folder(Path(name))
+            write_disk(Path(name), target, label="mc-unit", mebibytes=DISK_MEBIBYTES)
+
+    def write_dock_disk(self, target: Path) -> None:
+        """Make the dock's data partition."""
+        with TemporaryDirectory(dir=target.parent) as name:
+            settings = "vault_reserve_bytes = 16_777_216\n"
+            folder = dock_folder(Path(name), self.pki, dock_id=DOCK_ID, policy=self.policy(), settings=settings)
+            text = folder.settings_file.read_text()
+            text = text.replace(
+                'bays_address = "127.0.0.1"\nbays_port = 0', f'bays_address = "::"\nbays_port = {BAYS_PORT}'
+            )
+            text = text.replace('pages_address = "127.0.0.1"\npages_port = 0', f"pages_port = {PAGES_PORT}")
+            folder.settings_file.write_text(text)
+            host_names = ("localhost", "127.0.0.1", "::1", DOCK_ADDRESS)
+            folder.tls_key_file.unlink()
+            self.pki.dock(DOCK_ID, host_names).write(folder.tls_key_file, folder.tls_certificate_file)
+            folder.keyslots.mkdir(mode=0o700)
+            write_disk(Path(name), target, label="mc-dock", mebibytes=DISK_MEBIBYTES)
+
+    def opened(self, sealed: bytes) -> bytes:
+        """Return a clip's film."""
+        return open_bytes(sealed, [self.identity])
+
+    def opened_up_to_the_cut(self, sealed: bytes) -> bytes:
+        """Return as much of a clip's film as opens."""
+        film = bytearray()
+        with suppress(AgeError):
+            open_stream(BytesIO(sealed), [self.identity], film.extend)
+        return bytes(film)
