@@ -177,7 +177,10 @@ def _check_digests(pi: VirtualPi) -> None:
 def _last_moment(film: bytes) -> float:
     """Return when the last picture that plays was captured, by its stamp (the machine's monotonic seconds)."""
     last = 0.0
-    with av.open(io.BytesIO(film)) as container, suppress(av.FFmpegError):  # the last picture may be half there
+    with (
+        av.open(io.BytesIO(film), mode="r") as container,
+        suppress(av.FFmpegError),
+    ):  # the last picture may be half there
         for picture in container.decode(video=0):
             stamp = read_stamp(picture.to_ndarray(format="gray"))
             last = stamp.moment_ms / 1000 if stamp else last
