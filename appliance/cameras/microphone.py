@@ -5,6 +5,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 import av
@@ -55,14 +56,21 @@ class Microphone:
 
     def _opened(self) -> InputContainer:
         _use_the_systems_alsa()
-        options = {"sample_rate": str(SAMPLE_RATE), "channels": str(self._channels)}
+        # A bare ALSA device (hw:…) has one layout and no other, and without a word libavdevice asks for stereo.
+        wanted, other = ("mono", "stereo") if self._channels == 1 else ("stereo", "mono")
         try:
-            return av.open(self._device, format=self._system, options=options)
+            return self._opened_as(wanted)
         except (av.FFmpegError, ValueError) as error:
+            with suppress(av.FFmpegError, ValueError):
+                return self._opened_as(other)
             raise CameraError(
                 f"The microphone {self._device} ({self._system}) cannot be opened ({error}): connect it, or turn "
                 "record_audio off in the policy."
             ) from error
+
+    def _opened_as(self, layout: str) -> InputContainer:
+        options = {"sample_rate": str(SAMPLE_RATE), "ch_layout": layout}
+        return av.open(self._device, format=self._system, options=options)
 
     def _deliver(
         self, container: InputContainer, on_packet: Callable[[Packet], None], is_stopping: threading.Event
