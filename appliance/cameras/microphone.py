@@ -4,17 +4,20 @@ import os
 import sysconfig
 import threading
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Literal, cast
 
 import av
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from appliance.camera import AudioTrack, Camera, CameraError, Frame, Packet, VideoTrack
 from appliance.cameras.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
 from appliance.cameras.source_thread import SourceThread
 
+_PIECES_PER_SECOND = 50
 # libavdevice asks ALSA for a buffer of 65,536 samples at most; its smoothed stamps may be a little ahead.
 _MOST_AGE_US = 2_000_000
 _STAMP_SLACK_US = 20_000
@@ -55,14 +58,21 @@ class Microphone:
 
     def _opened(self) -> InputContainer:
         _use_the_systems_alsa()
-        options = {"sample_rate": str(SAMPLE_RATE), "channels": str(self._channels)}
+        # A bare ALSA device (hw:…) has one layout and no other, and without a word libavdevice asks for stereo.
+        wanted, other = ("mono", "stereo") if self._channels == 1 else ("stereo", "mono")
         try:
-            return av.open(self._device, format=self._system, options=options)
+            return self._opened_as(wanted)
         except (av.FFmpegError, ValueError) as error:
+            with suppress(av.FFmpegError, ValueError):
+                return self._opened_as(other)
             raise CameraError(
                 f"The microphone {self._device} ({self._system}) cannot be opened ({error}): connect it, or turn "
                 "record_audio off in the policy."
             ) from error
+
+    def _opened_as(self, layout: str) -> InputContainer:
+        options = {"sample_rate": str(SAMPLE_RATE), "ch_layout": layout}
+        return av.open(self._device, format=self._system, options=options)
 
     def _deliver(
         self, container: InputContainer, on_packet: Callable[[Packet], None], is_stopping: threading.Event
@@ -70,7 +80,7 @@ class Microphone:
         encoder = SoundEncoder(self._codec, channels=self._channels)
         try:
             with container:
-                for sound in container.decode(audio=0):
+                for sound in _sounds(container):
                     for packet in encoder.encode(sound, time_us=_captured_us(sound)):
                         if is_stopping.is_set():
                             return
@@ -135,6 +145,29 @@ class CameraWithMicrophone:
         """Stop both; no callback comes after it returns."""
         self._microphone.stop()
         self._camera.stop()
+
+
+def _sounds(container: InputContainer) -> Iterator[AudioFrame]:
+    """Yield the device's sound in pieces of at least 20 ms.
+
+    libavdevice asks ALSA for the shortest periods that a device has, a millisecond or two, and to decode and encode
+    such a piece costs as much as a long one.
+    """
+    codec = container.streams.audio[0].codec_context
+    enough = codec.format.bytes * codec.channels * codec.sample_rate // _PIECES_PER_SECOND
+    waiting: list[av.Packet[AudioStream]] = []
+    for packet in container.demux(audio=0):
+        waiting.append(packet)
+        if sum(each.size for each in waiting) >= enough:
+            yield from codec.decode(_joined(waiting))
+            waiting = []
+
+
+def _joined(packets: "list[av.Packet[AudioStream]]") -> "av.Packet[AudioStream]":
+    """Return uncompressed sound, which is what devices give, as one packet."""
+    joined = cast("av.Packet[AudioStream]", av.Packet(b"".join(bytes(packet) for packet in packets)))
+    joined.pts, joined.time_base = packets[0].pts, packets[0].time_base
+    return joined
 
 
 def _captured_us(sound: AudioFrame) -> int:

@@ -235,12 +235,11 @@ def test_sound_is_in_step_with_the_picture(bench: Bench) -> None:
     pictures = clip.pictures()
     stamps(pictures)
     flashes = [later for earlier, later in pairwise(pictures) if later.is_flashing and not earlier.is_flashing]
-    beeps = clip.beeps()
-    assert len(flashes) == len(beeps) == len(heard) >= 5
-    errors = [
-        (beep - flash.seconds) - (true - moment_of(flash))
-        for beep, flash, true in zip(beeps, flashes, heard, strict=True)
-    ]
+    assert len(flashes) >= 5
+    # The picture's own clock: where on the clip's time line a moment of the monotonic clock is.
+    begin = median(moment_of(picture) - picture.seconds for picture in pictures)
+    errors = [begin + beep - true for beep, true in paired(clip.beeps(), heard, begin)]
+    assert len(errors) >= 5, (begin, clip.beeps(), heard)
     worst = max(errors, key=abs)
     record(
         "camera",
@@ -249,6 +248,11 @@ def test_sound_is_in_step_with_the_picture(bench: Bench) -> None:
         "within 40 ms",
     )
     assert abs(worst) <= 0.040
+
+
+def paired(beeps: list[float], heard: list[float], begin: float) -> list[tuple[float, float]]:
+    """Return the beeps in the clip with the true moment of each, which is never another second's."""
+    return [(beep, true) for beep in beeps for true in heard if abs(begin + beep - true) < 1]
 
 
 def moment_of(picture: Picture) -> float:

@@ -114,7 +114,7 @@ def running_unit(machine: Machine, *options: str, folder: str = "unit") -> Itera
     """Run the unit of the data disk as long as the block runs; its own tones are not played."""
     command = " ".join(
         [
-            "env PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/mirrorcam-unit run",
+            "env SDL_AUDIODRIVER=dummy PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/mirrorcam-unit run",
             f"--folder {PLACE}/{folder}",
             *options,
         ]

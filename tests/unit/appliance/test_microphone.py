@@ -51,6 +51,24 @@ def test_an_alsa_devices_sound_is_encoded(alsa_device: str) -> None:
     assert np.abs(decoded_sound(microphone.track, listener.sounds)).max() > 0.1
 
 
+def test_a_device_is_opened_with_as_many_channels_as_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tone of 12 kHz to whoever reads one channel; of two, the left one is silent.
+    samples = np.tile(np.array([0, 12_000, 0, -12_000], np.int16), 48_000 * 5)
+    (tmp_path / "tone.raw").write_bytes(samples.tobytes())
+    configuration = tmp_path / "alsa.conf"
+    configuration.write_text(
+        "pcm.quiet { type null }\n"
+        f'pcm.tone {{ type file slave.pcm "quiet" file "/dev/null" infile "{tmp_path}/tone.raw" format "raw" }}\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(configuration))
+    microphone = Microphone("tone")
+    with running(microphone) as listener:
+        listener.wait_for(lambda: len(listener.sounds) >= 30)
+    assert np.abs(decoded_sound(microphone.track, listener.sounds)).max() > 0.1
+
+
 def test_sound_comes_without_a_hole_and_not_from_the_future() -> None:
     microphone = Microphone(PACED_TONE, system="lavfi")
     with running(microphone) as listener:
