@@ -32,8 +32,10 @@ def write_code_disk(root: Root, target: Path, add: Callable[[Path], None]) -> No
 def write_disk(tree: Path, target: Path, *, label: str, mebibytes: int, features: str = "has_journal") -> None:
     """Write an ext4 image with the files of `tree`."""
     target.unlink(missing_ok=True)
-    options = ("-q", "-t", "ext4", "-O", features, "-E", "lazy_itable_init=0,nodiscard", "-m", "0", "-L", label)
-    subprocess.run(["mke2fs", *options, "-d", str(tree), str(target), f"{mebibytes}M"], check=True)
+    options = ("-q", "-F", "-t", "ext4", "-O", features, "-E", "lazy_itable_init=0,nodiscard", "-m", "0", "-L", label)
+    subprocess.run(
+        ["mke2fs", *options, "-d", str(tree), str(target), f"{mebibytes}M"], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def enable(tree: Path, *units: str, target: str = "multi-user.target") -> None:

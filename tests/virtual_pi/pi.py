@@ -13,7 +13,7 @@ from tests.virtual_pi.initrd import write_initrd
 from tests.virtual_pi.machine import Drive, Machine
 from tests.virtual_pi.root import HERE, PROJECT, Root
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import PAGES_PORT, Town
+from tests.virtual_pi.town import PAGES_PORT, SMALL_PANEL, Town
 
 UNIT_SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 DOCK_SERVICES = ("mirrorcam-bays.service", "mirrorcam-pages.service", "mirrorcam-retention.service")
@@ -60,17 +60,24 @@ class Rig:
         return self.folder / "code.ext4"
 
     def pi(
-        self, name: str, town: Town, *, extra: Sequence[str] = (), processors: int = 2, scratch_mebibytes: int = 16
+        self,
+        name: str,
+        town: Town,
+        *,
+        extra: Sequence[str] = (),
+        processors: int = 2,
+        scratch_mebibytes: int = 16,
+        screen: tuple[int, int] = SMALL_PANEL,
     ) -> "VirtualPi":
         """Return a machine that is switched off, with new data disks, and one (/dev/vde) for what a test wants out."""
         folder = self.folder / name
         folder.mkdir()
         disks = [folder / f"{name}.ext4" for name in ("unit", "dock", "scratch")]
-        town.write_unit_disk(disks[0])
+        town.write_unit_disk(disks[0], screen)
         town.write_dock_disk(disks[1])
         with disks[2].open("wb") as scratch:
             scratch.truncate(scratch_mebibytes << 20)
-        return self._with_disks(folder, town, disks, extra=extra, processors=processors)
+        return self._with_disks(folder, town, disks, extra=extra, processors=processors, screen=screen)
 
     def copy(self, pi: "VirtualPi", name: str, *, of: Sequence[Path], processors: int = 1) -> "VirtualPi":
         """Return a machine that is switched off, with copies `of` these disks (unit's, dock's, scratch)."""
@@ -79,13 +86,20 @@ class Rig:
         disks = [folder / disk.name for disk in of]
         for source, copy in zip(of, disks, strict=True):
             subprocess.run(["cp", "--sparse=always", str(source), str(copy)], check=True)
-        return self._with_disks(folder, pi.town, disks, extra=(), processors=processors)
+        return self._with_disks(folder, pi.town, disks, extra=(), processors=processors, screen=SMALL_PANEL)
 
     def _with_disks(
-        self, folder: Path, town: Town, disks: Sequence[Path], *, extra: Sequence[str], processors: int
+        self,
+        folder: Path,
+        town: Town,
+        disks: Sequence[Path],
+        *,
+        extra: Sequence[str],
+        processors: int,
+        screen: tuple[int, int],
     ) -> "VirtualPi":
         drives = [Drive(self.code, is_written=False), *(Drive(disk, is_written=True) for disk in disks)]
-        machine = Machine(self.root, self.initrd, drives, folder, extra=extra, processors=processors)
+        machine = Machine(self.root, self.initrd, drives, folder, extra=extra, processors=processors, screen=screen)
         return VirtualPi(machine, town, *disks)
 
 
@@ -139,6 +153,11 @@ class VirtualPi:
         """Return the machine's monotonic time, in seconds."""
         return float(self.machine.run("cut -d' ' -f1 /proc/uptime"))
 
+    def wall_clock_at(self, monotonic: float) -> float:
+        """Return the Unix time at a moment of the machine's monotonic clock."""
+        now, since_start = map(float, self.machine.run("echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime)").split())
+        return now - since_start + monotonic
+
     # What is done to them
 
     def touch(self, line: str) -> list[float]:
@@ -153,11 +172,15 @@ class VirtualPi:
 
     def plug(self) -> None:
         """Put the unit onto the dock."""
-        self.machine.run(f"echo 0 > {_SOCKET}")
+        self._power_socket("0")
 
     def unplug(self) -> None:
         """Take it off."""
-        self.machine.run(f"echo 1 > {_SOCKET}")
+        self._power_socket("1")
+
+    def _power_socket(self, disabled: str) -> None:
+        until(lambda: self.machine.try_run(f"test -e {_SOCKET}").code == 0, seconds=60, what="a USB socket")
+        self.machine.run(f"echo {disabled} > {_SOCKET}")
 
     # What is there
 

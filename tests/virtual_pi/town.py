@@ -20,7 +20,8 @@ DISK_MEBIBYTES = 192
 # What the emulated processor keeps up with.
 CAMERA_SIZE = (320, 240)
 CAMERA = "video_width = 320\nvideo_height = 240\nframes_per_second = 10\nvideo_bits_per_second = 1_500_000\n"
-SCREEN = "screen_width = 800\nscreen_height = 480\n"
+PANEL = (800, 480)
+SMALL_PANEL = (320, 240)  # for what is not about the screen: an emulated processor draws it in a fifth of the time
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,24 @@ class Town:
         recipients = (str(self.identity.recipient),)
         return f"{policy_toml(recipients=recipients)}pre_record_seconds = {PRE_RECORD_SECONDS}\n{more}"
 
-    def unit_folder(self, path: Path, *, unit_id: str = UNIT_ID, settings: str = CAMERA + SCREEN) -> UnitFolder:
-        """Enrol a unit under `path`."""
+    def unit_folder(self, path: Path, screen: tuple[int, int]) -> UnitFolder:
+        """Enrol the unit under `path`."""
         folder = UnitFolder(path)
         folder.data.mkdir(parents=True)
         dock_url = f"https://[{DOCK_ADDRESS}]:{BAYS_PORT}"
         folder.settings_file.write_text(
-            f'unit_id = "{unit_id}"\ndock_url = "{dock_url}"\nstorage_reserve_minutes = 1\n{settings}'
+            f'unit_id = "{UNIT_ID}"\ndock_url = "{dock_url}"\nstorage_reserve_minutes = 1\n{CAMERA}'
+            f"screen_width = {screen[0]}\nscreen_height = {screen[1]}\n"
         )
-        self.pki.unit(unit_id).write(folder.key_file, folder.certificate_file)
+        self.pki.unit(UNIT_ID).write(folder.key_file, folder.certificate_file)
         folder.authority_file.write_bytes(self.pki.pem)
         write_policy(folder, self.pki, self.policy())
         return folder
 
-    def write_unit_disk(self, target: Path) -> None:
-        """Make the unit's data partition; its neighbour, for tests with two, lies on it too, in a folder of its own."""
+    def write_unit_disk(self, target: Path, screen: tuple[int, int]) -> None:
+        """Make the unit's data partition; `screen` is its panel's size."""
         with TemporaryDirectory(dir=target.parent) as name:
-            self.unit_folder(Path(name))
+            self.unit_folder(Path(name), screen)
             write_disk(Path(name), target, label="mc-unit", mebibytes=DISK_MEBIBYTES)
 
     def write_dock_disk(self, target: Path) -> None:
