@@ -251,7 +251,8 @@ def test_sound_is_in_step_with_the_picture(bench: Bench) -> None:
 
 def paired(beeps: list[float], heard: list[float], begin: float) -> list[tuple[float, float]]:
     """Return the beeps in the clip with the true moment of each, which is never another second's."""
-    return [(beep, true) for beep in beeps for true in heard if abs(begin + beep - true) < 1]
+    near = [(min(beeps, key=lambda beep: abs(begin + beep - true)), true) for true in heard]
+    return [(beep, true) for beep, true in near if abs(begin + beep - true) < 1]
 
 
 def moment_of(picture: Picture) -> float:
