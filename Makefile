@@ -52,9 +52,15 @@ check: $(INSTALLED) ## Format, lint, types and imports, all silent
 	$(BIN)/lint-imports --no-logo > .lint-imports.log || { cat .lint-imports.log; rm .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 
-lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13
+# An old pip takes the newest "coverage[toml]" beside a pinned "coverage", and then refuses the whole lock.
+COMPILE := .lock-venv/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
+	--no-emit-index-url --no-annotate --no-config
+VIRTUAL_PI := tests/virtual_pi/recipe
+
+lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13, and for the virtual Pi
 	$(PYTHON) -m venv --clear .lock-venv
 	.lock-venv/bin/pip install --quiet uv
-	.lock-venv/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --no-emit-index-url --no-annotate \
-		--extra dev --python-version 3.11 --no-config pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+	$(COMPILE) --extra pi --python-version 3.13 pyproject.toml --overrides $(VIRTUAL_PI)/overrides.txt -c requirements.lock \
+		-o $(VIRTUAL_PI)/requirements.lock
 	rm -r .lock-venv

@@ -19,10 +19,7 @@ from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
-from appliance.settings import UnitFolder
-from appliance.usb.cable import INTERFACE, SOCKET, be_the_cable
-from appliance.usb.cable_journal import CableJournal
-from appliance.usb.gadget import Gadget
+from appliance.usb.commands import FolderOption, usb_app
 from appliance.wearer import Wearer
 from evidence import commandline
 from evidence.commandline import group, pseudonym
@@ -40,9 +37,7 @@ Exit codes: 0 all is well; 1 the dock refused a clip, or it could not be done; 2
 is not the authority's; 5 a file, the storage, the camera or the network does not do its part.
 """)
 
-FolderOption = Annotated[
-    Path, typer.Option("--folder", metavar="DIR", help="The unit's folder, as enrolment has set it up.")
-]
+app.add_typer(usb_app)
 
 CableOption = Annotated[
     Path | None,
@@ -126,45 +121,6 @@ def dock(folder: FolderOption, cable_socket: CableOption = None) -> None:
     if course.refused:
         raise ClipsRefusedError(course.refused)
     Console().print(messages.handed_over(course.delivered).sentence)
-
-
-gadget_app = group("""Be a USB network card at the end of the dock's cable, and nothing else (as root).""")
-app.add_typer(gadget_app, name="gadget")
-
-ControllerOption = Annotated[
-    str | None, typer.Option("--udc", metavar="NAME", help="The USB device controller, where there are several.")
-]
-
-
-@gadget_app.command("up")
-def gadget_up(folder: FolderOption, udc: ControllerOption = None) -> None:
-    """Make the card, whose serial number is the unit's id; where it is there already nothing is touched.
-
-    Of the unit's folder it reads the settings only.
-    """
-    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).up()
-
-
-@gadget_app.command("down")
-def gadget_down(folder: FolderOption, udc: ControllerOption = None) -> None:
-    """Take the card away, whatever has become of it."""
-    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).down()
-
-
-@app.command()
-def cable(
-    folder: FolderOption,
-    interface: Annotated[str, typer.Option(metavar="NAME", help="The network card at the cable.")] = INTERFACE,
-    socket: Annotated[
-        Path, typer.Option(metavar="PATH", help="The socket at which the unit's programs call.")
-    ] = SOCKET,
-) -> None:
-    """Forward from a socket to the dock over the cable, and cut all connections when the cable goes.
-
-    It is the only program of the unit that needs a network, and it needs no key: of the unit's folder it reads the
-    settings only. What happens is written to standard output, as by `mirrorcam-unit run`. SIGTERM ends it.
-    """
-    be_the_cable(UnitFolder(folder), interface, socket, CableJournal())
 
 
 class ClipsRefusedError(MirrorcamError):

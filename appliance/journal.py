@@ -10,7 +10,7 @@ import structlog
 from structlog.typing import EventDict
 
 from appliance.spool import Recovered
-from appliance.states import Event, State
+from appliance.states import State
 from evidence.manifest import Manifest
 from evidence.receipt import Receipt
 
@@ -54,9 +54,13 @@ class Journal:
         """Tell that the wearer was shown what had happened before the unit was started."""
         self._log.info("told", headline=headline)
 
-    def found(self, event: Event) -> None:
-        """Tell that the touch panel or the display is back."""
-        self._log.info(event.name.lower())
+    def touch_found(self) -> None:
+        """Tell that the touch panel is back."""
+        self._log.info("touch_found")
+
+    def display_found(self) -> None:
+        """Tell that the display is back."""
+        self._log.info("display_found")
 
     def memory_not_locked(self, sentence: str) -> None:
         """Tell that the ring may be swapped out to storage; on a device it cannot be, on a computer it may."""

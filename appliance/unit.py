@@ -209,8 +209,10 @@ class Unit:
         elif news.event in (Event.CAMERA_FAILED, Event.NOT_READY):
             self._camera_failures += 1
             self._recording.pause_camera()
-        if news.event in (Event.TOUCH_FOUND, Event.DISPLAY_FOUND):
-            self._journal.found(news.event)
+        elif news.event is Event.TOUCH_FOUND:
+            self._journal.touch_found()
+        elif news.event is Event.DISPLAY_FOUND:
+            self._journal.display_found()
         self._face.keep_troubles(self._faults)
         self._note_resuming(news.event)
         is_retry = before is State.FAULT and self._camera_failures > 1 and BRINGS.get(news.event) is Fault.CAMERA

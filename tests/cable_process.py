@@ -91,7 +91,7 @@ class Wire:
 
     def __init__(self) -> None:
         name = uuid.uuid4().hex[:8]
-        self.namespace, self._dock_card = f"mirrorcam-{name}", f"mc{name}"
+        self.namespace, self.near_card = f"mirrorcam-{name}", f"mc{name}"
 
     @property
     def within(self) -> Sequence[str]:
@@ -106,25 +106,32 @@ class Wire:
     def plug_card_in(self) -> None:
         """Have both cards appear, joined."""
         peer = ("peer", "name", self.card, "netns", self.namespace)
-        self._ip("link", "add", self._dock_card, "type", "veth", *peer)
+        self._ip("link", "add", self.near_card, "type", "veth", *peer)
         self._ip("-n", self.namespace, "address", "add", f"{self.unit_address}/64", "dev", self.card, "nodad")
         self._ip("-n", self.namespace, "link", "set", self.card, "up")
         self.put_in()
 
     def take_card_out(self) -> None:
         """Have both cards vanish."""
-        self._ip("link", "delete", self._dock_card)
+        self._ip("link", "delete", self.near_card)
 
     def put_in(self) -> None:
-        self._ip("link", "set", self._dock_card, "up")
-        self._ip("address", "replace", f"{self.dock_address}/64", "dev", self._dock_card, "nodad")
+        self._ip("link", "set", self.near_card, "up")
+        self._ip("address", "replace", f"{self.dock_address}/64", "dev", self.near_card, "nodad")
 
     def pull(self) -> None:
         """Take the dock's end away: the unit's card stays, without a carrier."""
-        self._ip("link", "set", self._dock_card, "down")
+        self._ip("link", "set", self.near_card, "down")
+
+    def pull_far_end(self) -> None:
+        """Take the unit's end away: the dock's card stays, without a carrier."""
+        self._ip("-n", self.namespace, "link", "set", self.card, "down")
+
+    def put_far_end_in(self) -> None:
+        self._ip("-n", self.namespace, "link", "set", self.card, "up")
 
     def remove(self) -> None:
-        subprocess.run(["ip", "link", "delete", self._dock_card], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "link", "delete", self.near_card], check=False, stderr=subprocess.DEVNULL)
         self._ip("netns", "delete", self.namespace)
 
     @staticmethod

@@ -31,15 +31,18 @@ class DockWatch:
         journal: Journal,
         tell: Callable[[News], None],
         progress: Callable[[], int],
+        beat: float = BEAT_SECONDS,
     ) -> None:
         """Watch through clients that `open_client` gives, a new one for each docking.
 
-        It may raise MirrorcamError. `progress` is a number that grows as long as an upload gets on.
+        It may raise MirrorcamError. `progress` is a number that grows as long as an upload gets on. `beat` is how many
+        seconds a docked unit asks no question.
         """
         self._open_client = open_client
         self._journal = journal
         self._tell = tell
         self._progress = progress
+        self._beat = beat
         self._told = ""
         self._is_stopping = threading.Event()
         self._bell, self._ringer = socket.socketpair()
@@ -78,7 +81,7 @@ class DockWatch:
         failures = 0
         while failures < _FAILURES:
             if not failures:
-                self._pause(BEAT_SECONDS, dock.connection)
+                self._pause(self._beat, dock.connection)
             if self._is_stopping.is_set():
                 return
             before = self._progress()

@@ -50,7 +50,7 @@ class Link:
             while self._routing.recv(_MESSAGE_BYTES):
                 pass
         with contextlib.suppress(OSError):
-            while self._devices.poll(0):
+            while self._devices.poll(0) is not None:
                 pass
 
     def has_carrier(self) -> bool:

@@ -28,8 +28,8 @@ class Box:
 
 
 @dataclass(frozen=True)
-class VideoTrack:
-    """The number of the clip's video track, its units of time a second, and how long a picture lasts by default."""
+class Track:
+    """The number of one of the clip's tracks, its units of time a second, and how long a sample lasts by default."""
 
     number: int
     time_scale: int
@@ -48,15 +48,18 @@ class Pictures:
     has_key_frame: bool
 
 
-def video_track(header: bytes, moov: Box) -> VideoTrack:
-    """Find the video track in a `moov` box; raises NotPlayableError."""
+def tracks(header: bytes, moov: Box) -> tuple[Track, Track | None]:
+    """Find the tracks of picture and sound in a `moov` box; raises NotPlayableError where there is no picture."""
     try:
-        return _video_track(header, moov)
+        picture, sound = _track(header, moov, b"vide"), _track(header, moov, b"soun")
     except (struct.error, StopIteration, IndexError) as error:
         raise NotPlayableError("its description is damaged") from error
+    if picture is None:
+        raise NotPlayableError("it has no picture")
+    return picture, sound
 
 
-def pictures(moof: bytes, video: VideoTrack) -> Pictures | None:
+def pictures(moof: bytes, video: Track) -> Pictures | None:
     """Read a whole `moof` box; None for a fragment of sound alone. Raises NotPlayableError."""
     try:
         for traf in children(moof, Box(BOX.size, len(moof)), b"traf"):
@@ -106,11 +109,11 @@ def children(content: bytes | bytearray, parent: Box, name: bytes) -> Iterator[B
         at += size
 
 
-def _video_track(header: bytes, moov: Box) -> VideoTrack:
+def _track(header: bytes, moov: Box, kind: bytes) -> Track | None:
     for trak in children(header, moov, b"trak"):
         mdia = next(children(header, trak, b"mdia"))
         hdlr = next(children(header, mdia, b"hdlr"))
-        if header[hdlr.start + 8 : hdlr.start + 12] != b"vide":
+        if header[hdlr.start + 8 : hdlr.start + 12] != kind:
             continue
         tkhd = next(children(header, trak, b"tkhd"))
         mdhd = next(children(header, mdia, b"mdhd"))
@@ -122,11 +125,11 @@ def _video_track(header: bytes, moov: Box) -> VideoTrack:
         for trex in children(header, mvex, b"trex"):
             trex_track, _, duration = struct.unpack_from(">III", header, trex.start + 4)
             if trex_track == track:
-                return VideoTrack(track, scale, duration)
-    raise NotPlayableError("it has no picture")
+                return Track(track, scale, duration)
+    return None
 
 
-def _read_traf(moof: bytes, traf: Box, video: VideoTrack) -> Pictures | None:
+def _read_traf(moof: bytes, traf: Box, video: Track) -> Pictures | None:
     """Read the times and key frames of the video track; None for another track's."""
     tfhd = next(children(moof, traf, b"tfhd"))
     flags, track = struct.unpack_from(">II", moof, tfhd.start)

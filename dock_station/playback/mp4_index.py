@@ -10,11 +10,11 @@ from dock_station.playback.mp4_boxes import (
     Box,
     NotPlayableError,
     Pictures,
-    VideoTrack,
+    Track,
     children,
     joined,
     pictures,
-    video_track,
+    tracks,
 )
 
 _TFRA = struct.Struct(">B3xIII")  # §8.8.10: version, track, lengths of the three numbers, count of entries
@@ -66,40 +66,50 @@ class Index:
     tail: bytes
     fragments_end: int
     ends_at: int  # when the last picture ends, in the video track's time scale
-    time_scale: int
-    video_track: int
+    video: Track
+    sound: Track | None
 
     @property
     def seconds(self) -> float:
         """How long the clip plays."""
-        return self.ends_at / self.time_scale
+        return self.ends_at / self.video.time_scale
 
     def sidx(self) -> bytes:
-        """Return the index of all fragments, to stand between header and fragments.
+        """Return the index of all fragments for each track, to stand between header and fragments.
 
         libavformat, which Chromium plays with, looks a time up here, reads that one fragment and looks for a key frame
         in it; it finds none in most, for key frames come once in four fragments. So a fragment with a key frame is said
         to last from that key frame up to the next one, and those in between to last no time: none is ever jumped to,
         and each is passed through. It must be one fragment to a reference, or libavformat skips the others.
+
+        The sound has an index of its own that says the same: without one, libavformat 63 takes sound of which it does
+        not know where it is for sound at the clip's beginning, and after a jump reads all fragments from there on.
         """
+        boxes = b""
+        for track in (self.sound, self.video):
+            boxes = self._sidx(track, len(boxes)) + boxes if track else boxes
+        return boxes
+
+    def _sidx(self, track: Track, behind: int) -> bytes:
+        """Return the index for one track, when so many bytes stand between it and the fragments."""
         groups = [
             range(start, min(start + MAX_REFERENCES, len(self.fragments)))
             for start in range(0, len(self.fragments), MAX_REFERENCES)
         ]
-        starts = self._starts()
+        starts = [start * track.time_scale // self.video.time_scale for start in self._starts()]
         sizes = [_SIDX_HEAD.size + _SIDX_REFERENCE.size * len(group) for group in groups]
         boxes = []
         for number, group in enumerate(groups):
-            first_offset = sum(sizes[number + 1 :]) + self.fragments[group.start].offset - self.fragments[0].offset
+            distance = sum(sizes[number + 1 :]) + behind
             boxes.append(
                 _SIDX_HEAD.pack(
                     sizes[number],
                     b"sidx",
                     1 << 24,
-                    self.video_track,
-                    self.time_scale,
-                    starts[group.start],
-                    first_offset,
+                    track.number,
+                    track.time_scale,
+                    min(starts[group.start], 0xFFFF_FFFF_FFFF_FFFF),
+                    distance + self.fragments[group.start].offset - self.fragments[0].offset,
                     0,
                     len(group),
                 )
@@ -108,7 +118,7 @@ class Index:
         return b"".join(boxes)
 
     def _starts(self) -> list[int]:
-        """Return when each fragment is said to begin, and behind the last when that ends."""
+        """Return when each fragment is said to begin, and behind the last when that ends, in the video's time scale."""
         starts = [self.ends_at] * (len(self.fragments) + 1)
         for index in reversed(range(len(self.fragments))):
             fragment = self.fragments[index]
@@ -130,13 +140,13 @@ def index_of(source: Source) -> Index:
 
     Raises NotPlayableError, or what reading raises.
     """
-    header, video = _read_header(source)
+    header, video, sound = _read_header(source)
     fragments, end = _listed(source, video, len(header)) or _walked(source, video, len(header))
     for fragment in reversed(fragments):
         last, _ = _read_moof(source, fragment.offset, video)
         if last:
             listed, tail = _with_tail(source, fragments, end)
-            return Index(header, listed, tail, end, last.ends_at, video.time_scale, video.number)
+            return Index(header, listed, tail, end, last.ends_at, video, sound)
     raise NotPlayableError("it was cut before its first fragment was whole")
 
 
@@ -156,7 +166,7 @@ def _with_tail(source: Source, fragments: list[Fragment], end: int) -> tuple[tup
     return tuple(fragments[: start + 1]), joined(moofs) + BOX.pack(BOX.size + end - first, b"mdat")
 
 
-def _read_header(source: Source) -> tuple[bytes, VideoTrack]:
+def _read_header(source: Source) -> tuple[bytes, Track, Track | None]:
     """Read everything before the first fragment."""
     at = 0
     size, name = _box_at(source, at)
@@ -168,10 +178,10 @@ def _read_header(source: Source) -> tuple[bytes, VideoTrack]:
     if size > MAX_MOOV or at + size > source.size:
         raise NotPlayableError("its description is cut or too long")
     header = source.read_at(0, at + size)
-    return header, video_track(header, Box(at + BOX.size, at + size))
+    return header, *tracks(header, Box(at + BOX.size, at + size))
 
 
-def _listed(source: Source, video: VideoTrack, header_size: int) -> tuple[list[Fragment], int] | None:
+def _listed(source: Source, video: Track, header_size: int) -> tuple[list[Fragment], int] | None:
     """Read the fragments from the `mfra` box that ends a whole clip; None where there is none that fits."""
     ending = source.read_at(max(0, source.size - 16), 16)  # `mfro`, §8.8.11
     size = int.from_bytes(ending[12:], "big") if ending[4:8] == b"mfro" else 0
@@ -189,7 +199,7 @@ def _listed(source: Source, video: VideoTrack, header_size: int) -> tuple[list[F
     return fragments, start
 
 
-def _entries(mfra: bytes, video: VideoTrack) -> list[Fragment]:
+def _entries(mfra: bytes, video: Track) -> list[Fragment]:
     """Read the entries of all tracks, for a fragment may have but one; raises struct.error for another layout.
 
     An entry whose sample number is 0, which no sample has, is the unit's word for a fragment without a key frame.
@@ -208,7 +218,7 @@ def _entries(mfra: bytes, video: VideoTrack) -> list[Fragment]:
     return [found[offset] for offset in sorted(found)]
 
 
-def _walked(source: Source, video: VideoTrack, at: int) -> tuple[list[Fragment], int]:
+def _walked(source: Source, video: Track, at: int) -> tuple[list[Fragment], int]:
     """Go from fragment to fragment up to the last whole one."""
     fragments: list[Fragment] = []
     end = at
@@ -232,7 +242,7 @@ def _walked(source: Source, video: VideoTrack, at: int) -> tuple[list[Fragment],
     return fragments, end
 
 
-def _read_moof(source: Source, at: int, video: VideoTrack) -> tuple[Pictures | None, int]:
+def _read_moof(source: Source, at: int, video: Track) -> tuple[Pictures | None, int]:
     """Return what a fragment has of the video track, and where its `moof` box ends."""
     size, name = _box_at(source, at)
     if name != b"moof" or size > MAX_MOOF:

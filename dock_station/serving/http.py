@@ -208,6 +208,12 @@ class Request(HTTPRequest):
             self.conn.rfile.deadline = time.monotonic() + FORM_SECONDS if bodies_are_short else None
             self.conn.socket.settimeout(SILENCE_SECONDS)
 
+    def simple_response(self, status: int | str, msg: str = "") -> None:
+        """Refuse what is no request, or too long for one; who is still sending it is to hear that all the same."""
+        if not str(status).startswith("408"):  # whoever was too slow is not waited for once more
+            self.conn.lingers = True
+        super().simple_response(status, msg)
+
     def send_headers(self) -> None:
         """Send the response's headers; an unread body of any size is not worth reading."""
         if self.chunked_read or getattr(self.rfile, "remaining", 0) > MAX_IGNORED_BODY:

@@ -55,6 +55,11 @@ class Visit:
         """Return how many bytes of the clip the dock was made to give."""
         return sum(int(response.headers["content-length"]) for response in self.media)
 
+    def media_places(self) -> list[int]:
+        """Return from where on the player asked for the clip, each time."""
+        ranges = [response.request.headers["range"] for response in self.media]
+        return [int(asked.removeprefix("bytes=").partition("-")[0]) for asked in ranges]
+
     def _note(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
             self.complaints.append(text)

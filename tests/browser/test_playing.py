@@ -14,6 +14,7 @@ from appliance.camera import VideoTrack
 from tests.browser.conftest import Visit
 from tests.browser.town import LOGIN, Film, Town
 from tests.dock import SealedClip, until
+from tests.recording import decoded
 
 # A frame as a small grey picture, the same way in the browser and here.
 WIDTH, HEIGHT = 32, 24
@@ -98,6 +99,22 @@ def test_a_jump_shows_the_picture_of_that_moment(here: Town, reviewer: Visit, cl
         assert found["currentTime"] == seconds
         assert likeness(found, mp4, seconds) < 10
         assert likeness(found, mp4, (seconds + 4) % 30) > 30
+    assert reviewer.complaints == []
+
+
+def test_a_jump_in_a_clip_with_sound_shows_the_picture_there_and_reads_nothing_in_between(
+    here: Town, reviewer: Visit
+) -> None:
+    film = here.film(120, with_sound=True)
+    mp4 = film.opened(here.identity)
+    assert decoded(mp4, "audio")[-1] == pytest.approx(120, abs=0.5)
+    reviewer.open_clip(here.bring(film).clip_id)
+    assert duration(reviewer.page) == pytest.approx(120, abs=0.3)
+    found = seek(reviewer.page, 119.71)
+    assert (found["currentTime"], found["readyState"] >= 2) == (119.71, True)
+    assert likeness(found, mp4, 119.71) < 10
+    between = range(len(mp4) // 4, len(mp4) * 3 // 4)
+    assert [place for place in reviewer.media_places() if place in between] == []
     assert reviewer.complaints == []
 
 

@@ -28,7 +28,7 @@ from evidence.age import HybridIdentity, open_bytes
 from evidence.docking import GREETING_PATH, Greeting
 from tests.dock import Camera, RunningDock, SealedClip, Visitor, running, set_up
 from tests.pki import Pki, policy_toml, write_policy
-from tests.recording import PATIENCE, VIDEO, Unit, pictures
+from tests.recording import PATIENCE, VIDEO, Unit, in_order, pictures, sound
 
 LOGIN, PASSWORD, PASSPHRASE = "a-example", "a password of some words", "a passphrase of some words"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -61,7 +61,13 @@ class Town:
         return People(self.running.dock, QUICK)
 
     def film(
-        self, seconds: float, *, video: VideoTrack = VIDEO, bits_per_second: int = 800_000, unit_id: str = "unit-1"
+        self,
+        seconds: float,
+        *,
+        video: VideoTrack = VIDEO,
+        bits_per_second: int = 800_000,
+        unit_id: str = "unit-1",
+        with_sound: bool = False,
     ) -> Film:
         """Record real footage, sealed to this town's station key."""
         unit = Unit(self.folder / f"recorder-{time.monotonic_ns()}", pki=self.running.pki)
@@ -70,11 +76,17 @@ class Town:
         spool = unit.spool()
         spool.recover()
         recorder = unit.recorder(
-            spool, video=video, recipients=(str(self.identity.recipient),), max_waiting_bytes=1 << 32
+            spool,
+            video=video,
+            audio=sound(1)[0] if with_sound else None,
+            record_audio=with_sound,
+            recipients=(str(self.identity.recipient),),
+            max_waiting_bytes=1 << 32,
         )
         recorder.begin(wearer="wearer-7")
         start = time.monotonic_ns() // 1000
-        for packet in pictures(seconds, start_us=start, video=video, bits_per_second=bits_per_second):
+        seen = pictures(seconds, start_us=start, video=video, bits_per_second=bits_per_second)
+        for packet in in_order(seen, sound(seconds, start_us=start)[1] if with_sound else []):
             recorder.push(packet)
         recorder.end("wearer")
         assert recorder.wait_closed(4 * PATIENCE)

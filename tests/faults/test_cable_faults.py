@@ -1,5 +1,6 @@
 """A real network cable between unit and dock that is pulled, vanishes, and comes back; a forwarder that is killed."""
 
+import select
 import signal
 import socket
 import threading
@@ -12,6 +13,7 @@ import pytest
 from appliance.docking.client import DockUnreachableError
 from appliance.docking.delivery import Sent, Step
 from appliance.docking.offload import Offload
+from appliance.usb.link import Link
 from tests.cable_process import PATIENCE, CableProcess, Wire, laid_wire, running_cable
 from tests.dock import RunningDock, running, running_dock, set_up, until
 from tests.pki import Pki
@@ -78,6 +80,30 @@ class Breaking:
 
 
 class TestCarrier:
+    def test_a_bell_rings_whenever_it_goes_and_comes_and_the_card_does(self, wire: Wire) -> None:
+        changes = [
+            (wire.pull_far_end, False),
+            (wire.put_far_end_in, True),
+            (wire.take_card_out, False),
+            (wire.plug_card_in, True),
+        ]
+        with Link(wire.near_card) as link:
+            assert link.has_carrier()
+            for change, has_carrier in changes:
+                link.listen()
+                change()
+                while link.has_carrier() != has_carrier:
+                    assert select.select(link.bells, [], [], PATIENCE)[0], change
+                    link.listen()
+
+    def test_each_bell_rings_by_itself_when_the_card_vanishes(self, wire: Wire) -> None:
+        with Link(wire.near_card) as link:
+            wire.take_card_out()
+            for bell in link.bells:
+                assert select.select([bell], [], [], PATIENCE)[0]
+            link.listen()
+            assert not link.has_carrier()
+
     def test_a_pulled_cable_ends_every_connection_and_lets_nobody_in_until_it_is_back(self, station: Station) -> None:
         with station.call() as one, station.call() as other:
             one.sendall(b"\x16")  # the dock waits for the rest of a handshake

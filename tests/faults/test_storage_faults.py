@@ -50,12 +50,14 @@ def checked(unit: Unit, spool: Spool) -> list[SpooledClip]:
     return clips
 
 
-def broken_off(tmp_path: Path, disk: Disk, spoil: Callable[[], object], sentence: str) -> tuple[Unit, Spool, Recorder]:
+def broken_off(
+    tmp_path: Path, disk: Disk, spoil: Callable[[], object], sentence: str, hand: Hand | None = None
+) -> tuple[Unit, Spool, Recorder]:
     """Record a good clip, spoil the disk in the middle of a second one, and wait until the wearer is told."""
     unit = Unit(tmp_path)
     spool = unit.spool(disk, floor_bytes=FLOOR)
     spool.recover()
-    hand = Hand()
+    hand = hand or Hand()
     recorder = unit.recorder(spool, hand=hand, pre_record_seconds=0)
     record(recorder)
     packets = pictures(8, start_us=round(hand.seconds * 1_000_000))
@@ -102,13 +104,13 @@ def test_a_disk_that_fails_while_recording_ends_the_clip_and_keeps_what_is_durab
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS])
 def test_where_the_disk_refuses_everything_the_next_start_closes_the_clip(error: int, tmp_path: Path) -> None:
-    disk = FailingDisk()
+    disk, hand = FailingDisk(), Hand()
     everything = ("create", "write", "sync", "settle", "write_durably", "rename", "remove", "sync_folder")
     sentence = SENTENCES["storage-full" if error == errno.ENOSPC else "storage-failed"]
-    unit, spool, recorder = broken_off(tmp_path, disk, lambda: disk.fail(error, *everything), sentence)
+    unit, spool, recorder = broken_off(tmp_path, disk, lambda: disk.fail(error, *everything), sentence, hand)
     assert len(checked(unit, spool)) == 1
     recorder.begin(wearer="w")
-    for packet in pictures(1, start_us=round(time.monotonic() * 1_000_000)):
+    for packet in pictures(1, start_us=round(hand.seconds * 1_000_000)):
         recorder.push(packet)
     wait_until(lambda: recorder.status().failure == sentence)
     recorder.shut_down(PATIENCE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from tests.virtual_pi.root import HERE, PROJECT, PYTHON, SITE, Root
+from tests.virtual_pi.root import HERE, PROJECT, SITE, Root, compile_python
 
 RIG = Path("opt/mirrorcam/rig")
 
@@ -23,7 +23,9 @@ def write_code_disk(root: Root, target: Path, add: Callable[[Path], None]) -> No
         _install(tree)
         shutil.copytree(HERE / "rig", tree / RIG)
         add(tree)
-        _compile(root, tree)
+        for place in (SITE, RIG):
+            compile_python(root, tree / place)
+        _give_to_root(tree)
         write_disk(tree, target, label="code", mebibytes=64, features="^has_journal")
 
 
@@ -63,10 +65,15 @@ def _install(tree: Path) -> None:
     site = tree / SITE
     site.mkdir(parents=True)
     with TemporaryDirectory() as name:
+        source = Path(name) / "source"  # a copy: a folder that was built in before would bring what is gone since
+        source.mkdir()
+        for part in ("appliance", "dock_station", "evidence", "provisioning"):
+            shutil.copytree(PROJECT / part, source / part)
+        for file in ("pyproject.toml", "README.md"):
+            shutil.copy(PROJECT / file, source)
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", name)
-        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(PROJECT)], check=True)
-        wheel = next(Path(name).glob("*.whl"))
-        ZipFile(wheel).extractall(site)
+        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
+        ZipFile(next(Path(name).glob("*.whl"))).extractall(site)
     commands = ConfigParser(delimiters=("=",))
     commands.optionxform = str  # type: ignore[assignment, method-assign]  # names of commands keep their case
     commands.read(next(site.glob("*.dist-info")) / "entry_points.txt")
@@ -76,15 +83,6 @@ def _install(tree: Path) -> None:
         write(tree, f"opt/mirrorcam/bin/{command}", script, mode=0o755)
 
 
-def _compile(root: Root, tree: Path) -> None:
-    """Compile the code by the root's own Python, which an emulated processor would take long for at each start."""
-    with TemporaryDirectory(dir=root.tree / "tmp") as name:
-        inside = Path(name)
-        for place in (SITE, RIG):
-            shutil.copytree(tree / place, inside / place, copy_function=shutil.copy2)
-        compiler = (f"/usr/bin/python{PYTHON}", "-m", "compileall", "-q", "-s", f"/tmp/{inside.name}")
-        subprocess.run(["chroot", str(root.tree), *compiler, f"/tmp/{inside.name}"], check=True)
-        for place in (SITE, RIG):
-            shutil.copytree(inside / place, tree / place, copy_function=shutil.copy2, dirs_exist_ok=True)
+def _give_to_root(tree: Path) -> None:
     for path in tree.rglob("*"):
         os.chown(path, 0, 0, follow_symlinks=False)

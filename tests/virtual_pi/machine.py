@@ -80,23 +80,50 @@ class Machine:
 
     def start(self) -> None:
         """Switch on, and return when commands can be run inside; raises NoAnswerError with the console's end."""
+        self._switch_on()
+        self._wait_for_agent()
+
+    def save(self, state: Path) -> None:
+        """Write what the machine is just doing, RAM and devices, to `state`, and switch it off; its disks stay."""
+        self.qemu("stop")
+        self.qemu("migrate", uri=f"exec:cat > {state}")
+        until(self._is_saved, seconds=300, what="the machine's state to be saved")
+        self.cut_power()
+
+    def resume(self, state: Path) -> None:
+        """Go on from `state`, of a machine like this one, with disks that must be as they were to it."""
+        self._switch_on("-incoming", f"exec:cat {state}")
+        until(self._is_loaded, seconds=300, what="the machine's state to be loaded", pause=0.02)
+        self.qemu("cont")
+        self._wait_for_agent()
+
+    def _switch_on(self, *more: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in ("agent.sock", "monitor.sock"):
             (self._folder / name).unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            list(self._arguments()),
-            stdin=subprocess.DEVNULL,
-            stdout=self._console_file.open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with self._console_file.open("wb") as console:
+            self._process = subprocess.Popen(
+                [*self._arguments(), *more], stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+            )
         self._monitor = Line(self._folder / "monitor.sock")
         self._monitor.ask("qmp_capabilities")
         self._agent = Line(self._folder / "agent.sock")
+
+    def _wait_for_agent(self) -> None:
         try:
             until(self._answers, seconds=BOOT_SECONDS, what="the machine to start", pause=0.05)
         except NoAnswerError as error:
             self.cut_power()
             raise NoAnswerError(f"{error} Its console ends: {self.console[-2000:]}") from error
+
+    def _is_saved(self) -> bool:
+        status = self.qemu("query-migrate")
+        if status.get("status") == "failed":
+            raise NoAnswerError(f"The machine's state was not saved: {status}.")
+        return bool(status.get("status") == "completed")
+
+    def _is_loaded(self) -> bool:
+        return bool(self.qemu("query-status")["status"] in ("paused", "running"))
 
     def run(self, command: str, *, seconds: float = 60.0) -> str:
         """Run a shell command inside as root, and return its output; raises CommandFailedError."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,20 @@ class Rig:
         town.write_dock_disk(disks[1])
         with disks[2].open("wb") as scratch:
             scratch.truncate(scratch_mebibytes << 20)
+        return self._with_disks(folder, town, disks, extra=extra, processors=processors)
+
+    def copy(self, pi: "VirtualPi", name: str, *, of: Sequence[Path], processors: int = 1) -> "VirtualPi":
+        """Return a machine that is switched off, with copies `of` these disks (unit's, dock's, scratch)."""
+        folder = self.folder / name
+        folder.mkdir()
+        disks = [folder / disk.name for disk in of]
+        for source, copy in zip(of, disks, strict=True):
+            subprocess.run(["cp", "--sparse=always", str(source), str(copy)], check=True)
+        return self._with_disks(folder, pi.town, disks, extra=(), processors=processors)
+
+    def _with_disks(
+        self, folder: Path, town: Town, disks: Sequence[Path], *, extra: Sequence[str], processors: int
+    ) -> "VirtualPi":
         drives = [Drive(self.code, is_written=False), *(Drive(disk, is_written=True) for disk in disks)]
         machine = Machine(self.root, self.initrd, drives, folder, extra=extra, processors=processors)
         return VirtualPi(machine, town, *disks)

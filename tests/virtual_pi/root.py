@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 HERE = Path(__file__).parent
@@ -22,6 +23,8 @@ Arch = Literal["amd64", "arm64"]
 # What picamera2 asks for and the virtual Pi goes without: DNG and EXR files, for which nobody asks a body-worn camera.
 _PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
 _IMAGE_MIB = 2048
+# Nobody reads these there; the names of all devices in the world would be compiled for minutes under qemu-user.
+_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/lib/udev/hwdb.d/*")
 # Unpacked and not installed: its own scripts would make an initial RAM disk, which takes minutes under qemu-user, and
 # the machine has one of the rig's own.
 _FETCH_KERNEL = (
@@ -83,7 +86,7 @@ def _digest(arch: Arch) -> str:
 
 
 def _check_tools(arch: Arch) -> None:
-    tools = ["mmdebstrap", "mke2fs", "depmod"]
+    tools = ["mmdebstrap", "mke2fs", "depmod", "unshare"]
     missing = [tool for tool in tools if shutil.which(tool, path=f"{os.environ['PATH']}:/sbin:/usr/sbin") is None]
     if missing:
         raise CannotBuildError(f"{', '.join(missing)} is missing: 'make test-virtual-pi-deps' installs it.")
@@ -93,9 +96,16 @@ def _check_tools(arch: Arch) -> None:
         _teach_kernel(arch)
 
 
+def _native_arch() -> Arch:
+    return "arm64" if os.uname().machine == "aarch64" else "amd64"
+
+
+def _is_native(arch: Arch) -> bool:
+    return arch == _native_arch()
+
+
 def _runs_here(arch: Arch) -> bool:
-    native = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine)
-    return arch == native or (Path("/proc/sys/fs/binfmt_misc") / _binfmt(arch)).exists()
+    return _is_native(arch) or (Path("/proc/sys/fs/binfmt_misc") / _binfmt(arch)).exists()
 
 
 def _binfmt(arch: Arch) -> str:
@@ -121,15 +131,15 @@ def _build(root: Root) -> None:
         f"deb {mirror} {SUITE} main\ndeb {mirror} {SUITE}-updates main\ndeb {mirror} {SUITE}-backports main\n"
     )
     _run(
+        # In a mount namespace of its own: whatever it mounts goes with it, however it ends.
+        *("unshare", "--mount", "--propagation", "private"),
         "mmdebstrap",
         f"--architectures={root.arch}",
         "--variant=minbase",
         "--format=directory",
         f"--include={','.join(_packages())}",
         '--aptopt=Acquire::Check-Valid-Until "false"',
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *(f"--dpkgopt=path-exclude={place}" for place in _LEFT_OUT),
         '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"',
         f"--setup-hook=copy-in {RECIPE / 'libcamera.pref'} /etc/apt/preferences.d",
         f"--customize-hook=chroot \"$1\" sh -c '{_FETCH_KERNEL.format(arch=root.arch)}'",
@@ -183,16 +193,27 @@ def _install_python_packages(root: Root) -> None:
         *("--python-platform", _PLATFORMS[root.arch], "--python-version", PYTHON, "--only-binary", ":all:"),
         *("--target", str(root.tree / SITE), *locked),
     )
-    _compile(root, SITE)
+    compile_python(root, root.tree / SITE)
 
 
-def _compile(root: Root, folder: Path) -> None:
-    # By the root's own Python: compiling at each start would cost an emulated processor half a minute.
-    subprocess.run(
-        ["chroot", str(root.tree), f"/usr/bin/python{PYTHON}", "-m", "compileall", "-q", "-j", "2", f"/{folder}"],
-        check=False,  # a package may bring a file that is no Python of today
-        stdout=subprocess.DEVNULL,
-    )
+def compile_python(root: Root, folder: Path) -> None:
+    """Compile the Python files below `folder`, by the root's own Python: at each start it would take half a minute.
+
+    What CPython compiles is the same for every processor, so this one's root does it, and nothing is emulated.
+    """
+    native = root if _is_native(root.arch) else ready_root(_native_arch())
+    with TemporaryDirectory(dir=native.tree / "tmp") as name:
+        inside = Path(name)
+        shutil.copytree(folder, inside, copy_function=shutil.copy2, dirs_exist_ok=True, symlinks=True)
+        command = ("-m", "compileall", "-q", "-s", f"/tmp/{inside.name}", f"/tmp/{inside.name}")
+        # A package may bring a file that is no Python of today: that one is left as it is.
+        subprocess.run(
+            ["chroot", str(native.tree), f"/usr/bin/python{PYTHON}", *command], check=False, stdout=subprocess.DEVNULL
+        )
+        for compiled in inside.rglob("*.pyc"):
+            place = folder / compiled.relative_to(inside)
+            place.parent.mkdir(exist_ok=True)
+            shutil.copy2(compiled, place)
 
 
 def _make_disk(root: Root) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from appliance.docking.client import DockClient
-from appliance.docking.dock_watch import DockWatch
+from appliance.docking.dock_watch import BEAT_SECONDS, DockWatch
 from appliance.docking.offload import Offload
 from appliance.docking.tls import context_for
 from appliance.journal import Journal
@@ -53,7 +53,9 @@ class Told:
 
 
 @contextmanager
-def watching(unit: Worn, cable: Path, progress: Callable[[], int] = lambda: 0) -> Iterator[Told]:
+def watching(
+    unit: Worn, cable: Path, progress: Callable[[], int] = lambda: 0, beat: float = BEAT_SECONDS
+) -> Iterator[Told]:
     """Watch for the unit's dock through the socket `cable` as long as the block runs."""
     installation, told = unit.installation, Told()
 
@@ -61,7 +63,7 @@ def watching(unit: Worn, cable: Path, progress: Callable[[], int] = lambda: 0) -
         context = context_for(installation.folder, installation.folder.authority())
         return DockClient(installation.settings.dock_url, context, "mirrorcam test", cable)
 
-    watch = DockWatch(client, journal=Journal(told.log), tell=told.news.append, progress=progress)
+    watch = DockWatch(client, journal=Journal(told.log), tell=told.news.append, progress=progress, beat=beat)
     watch.start()
     try:
         yield told
@@ -79,6 +81,14 @@ def test_the_unit_is_told_once_that_it_is_docked_and_once_that_it_is_not(unit: W
             until(lambda: told.news == [DOCKED, UNDOCKED, DOCKED])
         until(lambda: told.news == [DOCKED, UNDOCKED, DOCKED, UNDOCKED])
     assert told.foreign == []
+
+
+def test_the_end_of_the_connection_is_noticed_before_the_next_question_is_due(unit: Worn, tmp_path: Path) -> None:
+    socket_path = tmp_path / "cable.sock"
+    with watching(unit, socket_path, beat=3600) as told:
+        with running_cable(unit.installation.folder.path, socket_path):
+            until(lambda: told.news == [DOCKED])
+        until(lambda: told.news == [DOCKED, UNDOCKED])
 
 
 def test_a_dock_that_does_not_answer_any_more_is_left_though_the_connection_stands(unit: Worn, tmp_path: Path) -> None:

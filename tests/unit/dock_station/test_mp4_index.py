@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 import av
@@ -13,7 +14,7 @@ from av.container import InputContainer
 from appliance.camera import AudioTrack, Packet
 from appliance.writing.muxer import Muxer
 from dock_station.playback import mp4_index
-from dock_station.playback.mp4_boxes import NotPlayableError
+from dock_station.playback.mp4_boxes import NotPlayableError, Track
 from dock_station.playback.mp4_index import index_of
 from dock_station.playback.virtual_mp4 import VirtualMp4
 from tests.recording import FRAME_US, VIDEO, decoded, in_order, pictures, sound
@@ -140,6 +141,36 @@ def test_a_jump_anywhere_begins_with_the_key_frame_before_it_and_goes_on_without
         assert times == pytest.approx(every[-len(times) :]), seconds
 
 
+class Watched(io.BytesIO):
+    """A file that remembers from where it was read."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.places: list[int] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.places.append(self.tell())
+        return super().read(size)
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_a_jump_reads_nothing_before_the_fragment_that_it_leads_to(clip: object) -> None:
+    mp4 = clip()  # type: ignore[operator]
+    played, index = virtual(mp4), index_of(Content(mp4))
+    moved = len(index.header) + len(index.sidx()) - index.fragments[0].offset
+    for seconds in (2.501, 4.301, 6.501, 7.501):
+        starts = [
+            fragment.offset + moved
+            for fragment in index.fragments
+            if fragment.has_key_frame and fragment.time <= seconds * index.video.time_scale
+        ]
+        file = Watched(played)
+        with av.open(file, mode="r", buffer_size=4096) as container:
+            file.places.clear()
+            read_from(container, seconds)
+            assert min(file.places) >= starts[-1], seconds
+
+
 def test_jumping_back_and_forth_in_one_file_skips_nothing() -> None:
     mp4 = with_sound()
     every = decoded(mp4)
@@ -225,6 +256,30 @@ def test_an_index_that_does_not_fit_the_clip_is_not_believed() -> None:
         assert index_of(Content(bytes(changed))).fragments == expected.fragments, at
 
 
+def test_the_sound_has_an_index_of_its_own_in_its_own_time() -> None:
+    index = index_of(Content(with_sound()))
+    assert index.sound
+    boxes, found = index.sidx(), []
+    for at in places(boxes, b"sidx"):
+        track, scale, first, distance, _, count = struct.unpack_from(">IIQQHH", boxes, at + 12)
+        references = struct.iter_unpack(">III", boxes[at + 40 : at + 40 + 12 * count])
+        sizes, durations, _ = zip(*references, strict=True)
+        fragments_at = at + 40 + 12 * count + distance
+        found.append((track, first / scale + sum(durations) / scale, fragments_at, sizes))
+    video, sound = found
+    assert (video[0], sound[0]) == (index.video.number, index.sound.number)
+    assert video[1] == pytest.approx(index.seconds)
+    assert sound[1] == pytest.approx(index.seconds, abs=1 / index.sound.time_scale)
+    assert video[2:] == sound[2:] == (len(boxes), video[3])
+
+
+def test_a_clip_that_claims_to_begin_after_the_end_of_time_is_indexed_all_the_same() -> None:
+    index = index_of(Content(with_sound()))
+    late = tuple(replace(fragment, time=1 << 63) for fragment in index.fragments)
+    sound = Track(number=2, time_scale=0xFFFF_FFFF, default_duration=0)
+    assert len(replace(index, fragments=late, sound=sound).sidx()) == len(index.sidx())
+
+
 def test_no_changed_byte_of_the_description_or_the_index_ends_in_a_traceback() -> None:
     mp4 = muxed(pictures(1))
     mfra = places(mp4, b"mfra")[0]
@@ -248,7 +303,7 @@ def test_more_fragments_than_one_box_can_list_go_into_several(monkeypatch: pytes
     monkeypatch.setattr(mp4_index, "MAX_REFERENCES", 7)
     mp4 = with_sound()
     index = index_of(Content(mp4))
-    assert index.sidx().count(b"sidx") == -(-len(index.fragments) // 7) > 3
+    assert index.sidx().count(b"sidx") == 2 * -(-len(index.fragments) // 7) > 6
     played = virtual(mp4)
     assert decoded(played) == decoded(mp4)
     times = sought(played, 6.5)

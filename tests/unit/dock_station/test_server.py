@@ -99,6 +99,16 @@ def test_a_path_without_end_is_refused_at_its_limit(unit: Visitor) -> None:
     assert status_of(say(unit, b"HEAD /" + b"a" * (200 << 10) + b" HTTP/1.1\r\n\r\n")) == 414
 
 
+def test_who_is_still_sending_when_he_is_refused_can_send_on_and_hears_it(unit: Visitor) -> None:
+    with unit.raw() as line:
+        line.sendall(b"HEAD /" + b"a" * (200 << 10))
+        assert select.select([line], [], [], PATIENCE)[0]
+        for _ in range(50):
+            line.sendall(b"a" * 10_000)
+        assert status_of(line.recv(65_536)) == 414
+    unit.head(f"{UPLOADS_PATH}/x")
+
+
 def test_a_header_with_an_underscore_stands_for_no_other(unit: Visitor) -> None:
     assert status_of(say(unit, head("Tus_Resumable: 1.0.0\r\n"))) == 412
     assert status_of(say(unit, head("Tus-Resumable: 1.0.0\r\n"))) == 404
