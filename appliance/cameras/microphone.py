@@ -177,12 +177,23 @@ def _captured_us(sound: AudioFrame) -> int:
     known how old a piece is, however late this thread came to read it.
     """
     length_us = sound.samples * 1_000_000 // sound.sample_rate
+    monotonic_us, time_of_day_us = _both_clocks()
     age_us = length_us
     if sound.pts is not None and sound.time_base is not None:
-        stated_us = time.time_ns() // 1000 - int(sound.pts * sound.time_base * 1_000_000)
+        stated_us = time_of_day_us - int(sound.pts * sound.time_base * 1_000_000)
         # What claims to be older, or not to be over yet, was not stamped with the time of day, or that was set since.
         age_us = stated_us if length_us <= stated_us + _STAMP_SLACK_US and stated_us < _MOST_AGE_US else length_us
-    return time.monotonic_ns() // 1000 - age_us
+    return monotonic_us - age_us
+
+
+def _both_clocks() -> tuple[int, int]:
+    """Return what the monotonic clock and the time of day say at the same moment, in microseconds.
+
+    A thread may have to wait between two readings; of three tries the quickest is taken.
+    """
+    tries = [(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(3)]
+    before, time_of_day, _ = min(tries, key=lambda each: each[2] - each[0])
+    return before // 1000, time_of_day // 1000
 
 
 class _Once:
