@@ -27,6 +27,7 @@ from dock_station.dock import Dock
 from evidence.certificates import Authority, load_certificate
 from evidence.commandline import examples, group
 from evidence.errors import NotGenuineError
+from evidence.identifiers import CLIP_ID_LENGTH
 
 clips_app = group("The clips that this dock keeps, and the records of those it has deleted.")
 custody_app = group("The custody log: everything that anyone did to a clip, each entry chained to the one before.")
@@ -54,8 +55,12 @@ def _list_clips(
     wanted = Wanted(unit_id=unit_id, wearer=wearer, held=True if held else None, deleted=deleted)
     with opened(folder) as dock, dock.catalogue.reading() as connection:
         found, count = clips.listed(connection, wanted, limit=limit), clips.count(connection, wanted)
-    table = Table("Clip", "Unit", "Wearer", "Began (UTC)", "Size", "Goes (UTC)" if not deleted else "Went (UTC)")
-    table.box = SIMPLE_HEAD
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(
+        "Clip", no_wrap=True, min_width=CLIP_ID_LENGTH
+    )  # whole on the narrowest terminal: it is to be copied
+    for heading in ("Unit", "Wearer", "Began (UTC)", "Size", "Went (UTC)" if deleted else "Goes (UTC)"):
+        table.add_column(heading)
     for each in found:
         clip = each.clip
         goes = "held" if each.held and not deleted else moment(clip.deleted_at or clip.due_at)

@@ -18,8 +18,7 @@ from dock_station.pages.sessions import Session, Sessions
 from dock_station.people import People
 from dock_station.playback.playable import Playables
 from dock_station.rights import Right, may
-
-CLIP_ID_LENGTH = 36  # RFC 9562 §4
+from evidence.identifiers import CLIP_ID_LENGTH
 
 
 @dataclass(frozen=True)
