@@ -5,6 +5,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 CAMERA ?=
 ONCE ?=
+ARCH ?= amd64
 VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := tests/conformance
@@ -13,10 +14,15 @@ DEBIAN_PACKAGES := age chromium ffmpeg iproute2 jq openssl postgresql umockdev x
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deps bench check lock
+# What makes and runs the virtual Pi: its root file system by mmdebstrap, the machine by QEMU, in software alone.
+VIRTUAL_PI_PACKAGES := binfmt-support cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm \
+	qemu-system-x86 qemu-user-static util-linux
+FIGURES := build/virtual-pi-$(ARCH).jsonl
+
+.PHONY: help demo test test-deps test-virtual-pi test-virtual-pi-deps bench check lock
 
 help: ## Say what each command does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # One stamp for this folder, this Python and this lock file: what changes installs again, what does not starts at once.
 INSTALLED := $(VENV)/installed-$(shell (pwd; $(PYTHON) -V; cat requirements.lock pyproject.toml) 2>&1 | sha256sum | cut -c1-16)
@@ -41,6 +47,15 @@ test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
 	$(AS_ROOT) apt-get update -qq
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES)
 	cd $(CONFORMANCE) && npm ci
+
+test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and print what was measured (as root; ARCH=arm64)
+	@rm -f $(FIGURES)
+	@status=0; ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest $(or $(PYTEST_ARGS),tests/virtual_pi) || status=$$?; \
+	$(BIN)/python -m tests.virtual_pi.table $(FIGURES); exit $$status
+
+test-virtual-pi-deps: ## Install what the virtual Pi needs, by apt (as root)
+	$(AS_ROOT) apt-get update -qq
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(VIRTUAL_PI_PACKAGES)
 
 bench: $(INSTALLED) ## Measure, and show a table beside bench.json (BENCH="age recorder" narrows it)
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -20,6 +20,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
     "tests/faults/test_cable_faults.py": ("ip",),
+    "tests/virtual_pi": ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio"),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }
 
@@ -49,4 +50,6 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     missing = missing_for(chosen, is_there)
     if missing:
         listed = "".join(f"\n  {need}, needed by {', '.join(places)}" for need, places in sorted(missing.items()))
-        raise pytest.UsageError(f"These are missing on this machine; 'make test-deps' installs them:{listed}")
+        raise pytest.UsageError(
+            f"These are missing on this machine; 'make test-deps' and 'make test-virtual-pi-deps' install them:{listed}"
+        )

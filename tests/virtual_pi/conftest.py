@@ -1,23 +1,23 @@
 """What the tests of the virtual Pi share: one rig for the whole run, and one machine that most tests use."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from tests.virtual_pi.camera import add_camera
+from tests.virtual_pi.machine import chosen_arch
 from tests.virtual_pi.pi import Rig, VirtualPi
-from tests.virtual_pi.root import Arch, ready_root
+from tests.virtual_pi.root import ready_root
 from tests.virtual_pi.town import CAMERA_SIZE, Town
 
 
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     """Root, initial RAM disk and today's code, for the processor named in ARCH."""
-    arch = cast(Arch, os.environ.get("ARCH") or "amd64")
-    return Rig.build(ready_root(arch), tmp_path_factory.mktemp("rig"), lambda tree: add_camera(tree, *CAMERA_SIZE))
+    return Rig.build(
+        ready_root(chosen_arch()), tmp_path_factory.mktemp("rig"), lambda tree: add_camera(tree, *CAMERA_SIZE)
+    )
 
 
 @pytest.fixture(scope="session")

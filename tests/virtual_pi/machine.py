@@ -1,6 +1,7 @@
 """One emulated machine: started, asked, looked at, touched by the test from outside, and cut off from its power."""
 
 import base64
+import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,11 @@ _PROCESSORS: dict[Arch, Sequence[str]] = {
     "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"),
 }
 _CONSOLES: dict[Arch, str] = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
+
+
+def chosen_arch() -> Arch:
+    """Return the processor that ARCH names; raises KeyError for one that there is no root for."""
+    return {"": "amd64", "amd64": "amd64", "arm64": "arm64"}[os.environ.get("ARCH", "")]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tests.virtual_pi.camera import add_camera
 from tests.virtual_pi.cards import write_code_disk, write_disk
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.initrd import write_initrd
-from tests.virtual_pi.machine import Drive, Machine
+from tests.virtual_pi.machine import Drive, Machine, chosen_arch
 from tests.virtual_pi.root import ready_root
 from tests.virtual_pi.stamps import Stamp
 from tests.virtual_pi.talking import until
@@ -47,7 +47,7 @@ class Sensed(NamedTuple):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("camera")
-    root = ready_root("amd64")
+    root = ready_root(chosen_arch())
     enrolled = Enrolled()
     write_initrd(root, folder / "initrd")
     write_code_disk(root, folder / "code.ext4", lambda tree: add_camera(tree, WIDTH, HEIGHT))

@@ -1,0 +1,33 @@
+"""Prints the figures of a run of the virtual Pi as one table: point, what was measured, how much, what was wanted."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def table_of(lines: list[dict[str, str]]) -> Table:
+    """Return the table, each point under its own heading; of what was measured again the newest figure counts."""
+    table = Table("Measured", "Figure", "Wanted", title="The virtual Pi")
+    newest = {(line["point"], line["what"]): line for line in lines}
+    point = ""
+    for line in sorted(newest.values(), key=lambda line: line["point"]):
+        if line["point"] != point:
+            point = line["point"]
+            table.add_section()
+            table.add_row(f"[bold]{point}[/bold]")
+        table.add_row(line["what"], line["value"], line["wanted"])
+    return table
+
+
+def main() -> None:
+    """Print the table of the file that is named."""
+    file = Path(sys.argv[1])
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    Console(width=150, force_terminal=False).print(table_of(lines) if lines else "No figure was measured.")
+
+
+if __name__ == "__main__":
+    main()
