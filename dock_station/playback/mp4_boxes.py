@@ -1,14 +1,16 @@
 """The few boxes of a fragmented MP4 that tell when its pictures are shown, and which are key frames (ISO 14496-12)."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evidence.errors import NotGenuineError
 
 BOX = struct.Struct(">I4s")  # size, name
 MAX_SAMPLES = 1 << 16  # in one `trun` box; a unit's has a quarter of a second, and a count alone takes no bytes
 _IS_NOT_KEY_FRAME = 0x0001_0000  # sample_is_non_sync_sample, §8.8.3.1
+_FIELDS = ((0x100, "duration"), (0x200, "size"), (0x400, "flags"), (0x800, "delay"))
 
 
 class NotPlayableError(NotGenuineError):
@@ -27,13 +29,39 @@ class Box:
     end: int
 
 
+class Sample(NamedTuple):
+    """One picture, or one frame of sound: how long it lasts, its bytes and flags, and how late it is shown."""
+
+    duration: int = 0
+    size: int = 0
+    flags: int = 0
+    delay: int = 0
+
+
 @dataclass(frozen=True)
 class Track:
-    """The number of one of the clip's tracks, its units of time a second, and how long a sample lasts by default."""
+    """The number of one of the clip's tracks, its units of time a second, and what a sample is by default."""
 
     number: int
     time_scale: int
-    default_duration: int
+    default: Sample
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one `trun` box says: samples one after the other, in time and in the file.
+
+    `time` is that of the first, in the track's time scale; `offset`, how far from the `moof` box they are stored.
+    """
+
+    time: int
+    offset: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def ends_at(self) -> int:
+        """When the last one ends."""
+        return self.time + sum(sample.duration for sample in self.samples)
 
 
 @dataclass(frozen=True)
@@ -52,7 +80,7 @@ def tracks(header: bytes, moov: Box) -> tuple[Track, Track | None]:
     """Find the tracks of picture and sound in a `moov` box; raises NotPlayableError where there is no picture."""
     try:
         picture, sound = _track(header, moov, b"vide"), _track(header, moov, b"soun")
-    except (struct.error, StopIteration, IndexError) as error:
+    except (struct.error, IndexError) as error:
         raise NotPlayableError("its description is damaged") from error
     if picture is None:
         raise NotPlayableError("it has no picture")
@@ -62,39 +90,45 @@ def tracks(header: bytes, moov: Box) -> tuple[Track, Track | None]:
 def pictures(moof: bytes, video: Track) -> Pictures | None:
     """Read a whole `moof` box; None for a fragment of sound alone. Raises NotPlayableError."""
     try:
-        for traf in children(moof, Box(BOX.size, len(moof)), b"traf"):
-            found = _read_traf(moof, traf, video)
-            if found:
-                return found
-    except (struct.error, StopIteration, IndexError) as error:
+        found = list(runs(moof, video))
+    except (struct.error, IndexError) as error:
         raise NotPlayableError("a fragment is damaged") from error
-    return None
+    if not found:
+        return None
+    key_frame = next((time for run in found for time in _key_frames(run)), None)
+    time = found[0].time if key_frame is None else key_frame
+    return Pictures(time, found[-1].ends_at, has_key_frame=key_frame is not None)
 
 
-def joined(moofs: Sequence[tuple[int, bytes]]) -> bytes:
-    """Make one `moof` box of several, each given with its distance from the first; raises NotPlayableError.
+def _key_frames(run: Run) -> Iterator[int]:
+    """Yield the time of each key frame."""
+    clock = run.time
+    for sample in run.samples:
+        if not sample.flags & _IS_NOT_KEY_FRAME:
+            yield clock
+        clock += sample.duration
 
-    It is to stand before the first of them, with the head of an `mdat` box between, to which all that is stored from
-    there on then belongs.
+
+def runs(moof: bytes, track: Track) -> Iterator[Run]:
+    """Yield the runs of a track in a whole `moof` box that have samples.
+
+    Raises struct.error or IndexError for what is damaged, and for samples whose place is not said.
     """
-    try:
-        bodies = [bytearray(moof[BOX.size :] if distance == 0 else _trafs(moof)) for distance, moof in moofs]
-        size = BOX.size + sum(map(len, bodies))
-        for (distance, _), body in zip(moofs, bodies, strict=True):
-            for traf in children(body, Box(0, len(body)), b"traf"):
-                for trun in children(body, traf, b"trun"):
-                    flags, _, offset = struct.unpack_from(">IIi", body, trun.start)
-                    if not flags & 0x1:
-                        raise struct.error
-                    struct.pack_into(">i", body, trun.start + 8, size + BOX.size + distance + offset)
-    except struct.error as error:
-        raise NotPlayableError("a fragment is damaged") from error
-    return BOX.pack(size, b"moof") + b"".join(bodies)
-
-
-def _trafs(moof: bytes) -> bytes:
-    found = children(moof, Box(BOX.size, len(moof)), b"traf")
-    return b"".join(moof[traf.start - BOX.size : traf.end] for traf in found)
+    for traf in children(moof, Box(BOX.size, len(moof)), b"traf"):
+        tfhd = child(moof, traf, b"tfhd")
+        flags, number = struct.unpack_from(">II", moof, tfhd.start)
+        if number != track.number:
+            continue
+        default = _default(moof, tfhd, flags, track)
+        clock = None
+        for trun in children(moof, traf, b"trun"):
+            if clock is None:
+                tfdt = child(moof, traf, b"tfdt")
+                (clock,) = struct.unpack_from(">Q" if moof[tfdt.start] else ">I", moof, tfdt.start + 4)
+            run = Run(clock, _offset(moof, trun, flags), tuple(_samples(moof, trun, default)))
+            clock = run.ends_at
+            if run.samples:
+                yield run
 
 
 def children(content: bytes | bytearray, parent: Box, name: bytes) -> Iterator[Box]:
@@ -109,54 +143,55 @@ def children(content: bytes | bytearray, parent: Box, name: bytes) -> Iterator[B
         at += size
 
 
+def child(content: bytes | bytearray, parent: Box, name: bytes) -> Box:
+    """Return the first box of a name directly inside another; raises struct.error where there is none that fits."""
+    for box in children(content, parent, name):
+        return box
+    raise struct.error
+
+
 def _track(header: bytes, moov: Box, kind: bytes) -> Track | None:
     for trak in children(header, moov, b"trak"):
-        mdia = next(children(header, trak, b"mdia"))
-        hdlr = next(children(header, mdia, b"hdlr"))
+        mdia = child(header, trak, b"mdia")
+        hdlr = child(header, mdia, b"hdlr")
         if header[hdlr.start + 8 : hdlr.start + 12] != kind:
             continue
-        tkhd = next(children(header, trak, b"tkhd"))
-        mdhd = next(children(header, mdia, b"mdhd"))
+        tkhd = child(header, trak, b"tkhd")
+        mdhd = child(header, mdia, b"mdhd")
         (track,) = struct.unpack_from(">I", header, tkhd.start + (20 if header[tkhd.start] else 12))
         (scale,) = struct.unpack_from(">I", header, mdhd.start + (20 if header[mdhd.start] else 12))
         if scale == 0:
             break
-        mvex = next(children(header, moov, b"mvex"))
+        mvex = child(header, moov, b"mvex")
         for trex in children(header, mvex, b"trex"):
-            trex_track, _, duration = struct.unpack_from(">III", header, trex.start + 4)
+            trex_track, _, duration, size, flags = struct.unpack_from(">IIIII", header, trex.start + 4)
             if trex_track == track:
-                return Track(track, scale, duration)
+                return Track(track, scale, Sample(duration, size, flags))
     return None
 
 
-def _read_traf(moof: bytes, traf: Box, video: Track) -> Pictures | None:
-    """Read the times and key frames of the video track; None for another track's."""
-    tfhd = next(children(moof, traf, b"tfhd"))
-    flags, track = struct.unpack_from(">II", moof, tfhd.start)
-    if track != video.number:
-        return None
+def _default(moof: bytes, tfhd: Box, flags: int, track: Track) -> Sample:
+    """Return what a sample of a fragment is by default, §8.8.7."""
     at = tfhd.start + 8 + (8 if flags & 0x1 else 0) + (4 if flags & 0x2 else 0)
-    duration, default_flags = video.default_duration, 0
-    if flags & 0x8:
-        (duration,) = struct.unpack_from(">I", moof, at)
-        at += 4
-    at += 4 if flags & 0x10 else 0
-    if flags & 0x20:
-        (default_flags,) = struct.unpack_from(">I", moof, at)
-    tfdt = next(children(moof, traf, b"tfdt"))
-    (time,) = struct.unpack_from(">Q" if moof[tfdt.start] else ">I", moof, tfdt.start + 4)
-    first_key = None
-    clock = time
-    for trun in children(moof, traf, b"trun"):
-        for sample_duration, sample_flags in _samples(moof, trun, duration, default_flags):
-            if first_key is None and not sample_flags & _IS_NOT_KEY_FRAME:
-                first_key = clock
-            clock += sample_duration
-    return Pictures(time if first_key is None else first_key, clock, has_key_frame=first_key is not None)
+    sample = track.default
+    for bit, name in ((0x8, "duration"), (0x10, "size"), (0x20, "flags")):
+        if flags & bit:
+            (value,) = struct.unpack_from(">I", moof, at)
+            sample = sample._replace(**{name: value})
+            at += 4
+    return sample
 
 
-def _samples(moof: bytes, trun: Box, duration: int, default_flags: int) -> Iterator[tuple[int, int]]:
-    """Yield duration and flags of each sample of a `trun` box, §8.8.8."""
+def _offset(moof: bytes, trun: Box, tfhd_flags: int) -> int:
+    """Return how far from the `moof` box the samples of a `trun` box are stored."""
+    flags, _, offset = struct.unpack_from(">IIi", moof, trun.start)
+    if not flags & 0x1 or tfhd_flags & 0x1 or not tfhd_flags & 0x2_0000:
+        raise struct.error
+    return int(offset)
+
+
+def _samples(moof: bytes, trun: Box, default: Sample) -> Iterator[Sample]:
+    """Yield the samples of a `trun` box, §8.8.8."""
     flags, count = struct.unpack_from(">II", moof, trun.start)
     if count > MAX_SAMPLES:
         raise struct.error
@@ -165,11 +200,10 @@ def _samples(moof: bytes, trun: Box, duration: int, default_flags: int) -> Itera
     if flags & 0x4:
         (first_flags,) = struct.unpack_from(">I", moof, at)
         at += 4
-    fields = [bit for bit in (0x100, 0x200, 0x400, 0x800) if flags & bit]
+    delay = "i" if moof[trun.start] else "I"
+    fields = [name for bit, name in _FIELDS if flags & bit]
+    numbers = struct.Struct(">" + "".join(delay if name == "delay" else "I" for name in fields))
     for number in range(count):
-        values = dict(zip(fields, struct.unpack_from(f">{len(fields)}I", moof, at), strict=True))
-        at += 4 * len(fields)
-        sample_flags = values.get(0x400, default_flags)
-        if number == 0 and first_flags is not None:
-            sample_flags = first_flags
-        yield values.get(0x100, duration), sample_flags
+        sample = default._replace(**dict(zip(fields, numbers.unpack_from(moof, at), strict=True)))
+        at += numbers.size
+        yield sample if number or first_flags is None else sample._replace(flags=first_flags)

@@ -2,8 +2,8 @@
 
 import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from dock_station.playback.mp4_boxes import (
     BOX,
@@ -12,10 +12,11 @@ from dock_station.playback.mp4_boxes import (
     Pictures,
     Track,
     children,
-    joined,
     pictures,
     tracks,
 )
+from dock_station.playback.mp4_tail import Tail, joined
+from dock_station.playback.source import Source
 
 _TFRA = struct.Struct(">B3xIII")  # §8.8.10: version, track, lengths of the three numbers, count of entries
 _TFRA_ENTRY = struct.Struct(">QQBBB")  # version 1 with lengths of one byte, as the unit writes it
@@ -28,17 +29,9 @@ MAX_MOOV = 1 << 20
 MAX_MOOF = 1 << 20
 MAX_MFRA = 1 << 24  # some 30 hours
 MAX_BOXES = 1 << 20  # four times what the longest clip that a policy allows (720 minutes) has with padding
-MAX_TAIL = 64  # fragments; a unit's key frames come once in four
-
-
-class Source(Protocol):
-    """The clip's MP4 as far as it can be opened."""
-
-    size: int
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes, fewer only at the end."""
-        ...
+# Bytes of `moof` boxes behind the last key frame: of over ten minutes. A unit's key frames come once in four fragments,
+# and of sound alone, when its camera is silent, a clip takes a minute.
+MAX_TAIL = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,12 @@ class Fragment:
 class Index:
     """What a player must know of a clip: the part before the fragments, and where those are and how long they play.
 
-    `tail` is what goes before the last fragment of the list and makes one fragment of it and of all behind it, up to
-    `fragments_end`; it may be empty.
+    `tail` stands in the place of the last fragment of the list and of all behind it, up to `fragments_end`.
     """
 
     header: bytes
     fragments: tuple[Fragment, ...]
-    tail: bytes
+    tail: Tail
     fragments_end: int
     ends_at: int  # when the last picture ends, in the video track's time scale
     video: Track
@@ -127,9 +119,10 @@ class Index:
         return starts
 
     def _reference(self, index: int, starts: list[int]) -> bytes:
-        is_last = index + 1 == len(self.fragments)
-        following = self.fragments_end + len(self.tail) if is_last else self.fragments[index + 1].offset
-        size = following - self.fragments[index].offset
+        if index + 1 < len(self.fragments):
+            size = self.fragments[index + 1].offset - self.fragments[index].offset
+        else:
+            size = self.tail.size
         duration = max(0, starts[index + 1] - starts[index])
         flags = _STARTS_WITH_KEY_FRAME if self.fragments[index].has_key_frame else 0
         return _SIDX_REFERENCE.pack(size & 0x7FFF_FFFF, min(duration, 0xFFFF_FFFF), flags)
@@ -145,25 +138,27 @@ def index_of(source: Source) -> Index:
     for fragment in reversed(fragments):
         last, _ = _read_moof(source, fragment.offset, video)
         if last:
-            listed, tail = _with_tail(source, fragments, end)
+            listed, tail = _with_tail(source, fragments, [track for track in (video, sound) if track])
             return Index(header, listed, tail, end, last.ends_at, video, sound)
     raise NotPlayableError("it was cut before its first fragment was whole")
 
 
-def _with_tail(source: Source, fragments: list[Fragment], end: int) -> tuple[tuple[Fragment, ...], bytes]:
+def _with_tail(source: Source, fragments: list[Fragment], tracks: Sequence[Track]) -> tuple[tuple[Fragment, ...], Tail]:
     """Make one fragment of the last that has a key frame and those behind it.
 
-    After those no key frame comes that could end their time, so a jump to the clip's very end would lead to the last.
+    After those no key frame comes that could end their time, so a jump to the clip's very end would lead to the last,
+    and what a player does without a key frame there nobody knows. Raises NotPlayableError where they are too many.
     """
     start = next((at for at in reversed(range(len(fragments))) if fragments[at].has_key_frame), 0)
-    if not 1 < len(fragments) - start <= MAX_TAIL:
-        return tuple(fragments), b""
-    first = fragments[start].offset
     moofs = []
+    left = MAX_TAIL
     for fragment in fragments[start:]:
         size, _ = _box_at(source, fragment.offset)
-        moofs.append((fragment.offset - first, source.read_at(fragment.offset, min(size, MAX_MOOF))))
-    return tuple(fragments[: start + 1]), joined(moofs) + BOX.pack(BOX.size + end - first, b"mdat")
+        left -= size
+        if left < 0:
+            raise NotPlayableError("it goes on for too long after its last key frame")
+        moofs.append((fragment.offset, source.read_at(fragment.offset, size)))
+    return tuple(fragments[: start + 1]), joined(moofs, tracks)
 
 
 def _read_header(source: Source) -> tuple[bytes, Track, Track | None]:

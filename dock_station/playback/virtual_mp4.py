@@ -3,7 +3,8 @@
 import struct
 from bisect import bisect_right
 
-from dock_station.playback.mp4_index import Source, index_of
+from dock_station.playback.mp4_index import index_of
+from dock_station.playback.source import Source
 
 
 class VirtualMp4:
@@ -12,7 +13,8 @@ class VirtualMp4:
     It differs from the stored MP4 in four things. An index of all fragments stands before them. The box at the end,
     which players do not read, is gone. The padding between fragments belongs to the fragment before it, because
     libavformat, which Chromium plays with, reads a fragment twice that does not begin where the one before it ends.
-    And the last fragments, from one with a key frame on, are one, so that a jump to the very end finds a picture.
+    And the last fragments, from one with a key frame on, are one, so that a jump to the very end finds a picture; what
+    is stored of it stands here one track after the other.
     """
 
     def __init__(self, source: Source) -> None:
@@ -21,14 +23,11 @@ class VirtualMp4:
         self._source = source
         self._head = index.header + index.sidx()
         self._tail = index.tail
-        self._offsets = [*(fragment.offset for fragment in index.fragments), index.fragments_end]
-        if index.tail:
-            self._offsets.pop()
-        # Where each of the four parts begins here: head, fragments, tail, what is stored from the tail on.
+        self._offsets = [fragment.offset for fragment in index.fragments]
+        # Where the second and the third part begin here: head, fragments, tail.
         self._fragments_at = len(self._head)
         self._tail_at = self._fragments_at + self._offsets[-1] - self._offsets[0]
-        self._rest_at = self._tail_at + len(self._tail)
-        self.size = self._rest_at + index.fragments_end - self._offsets[-1]
+        self.size = self._tail_at + self._tail.size
         self.seconds = index.seconds
 
     def read(self, start: int, length: int) -> bytes:
@@ -38,10 +37,8 @@ class VirtualMp4:
         if start < self._tail_at and end > self._fragments_at:
             shift = self._offsets[0] - self._fragments_at
             pieces.append(self._fragments(max(start, self._fragments_at) + shift, min(end, self._tail_at) + shift))
-        pieces.append(self._tail[max(0, start - self._tail_at) : max(0, end - self._tail_at)])
-        if end > self._rest_at:
-            at = max(start, self._rest_at)
-            pieces.append(self._source.read_at(at - self._rest_at + self._offsets[-1], end - at))
+        if end > self._tail_at:
+            pieces.append(self._tail.read(self._source, max(0, start - self._tail_at), end - self._tail_at))
         return b"".join(filter(None, pieces))
 
     def _fragments(self, start: int, end: int) -> bytes:

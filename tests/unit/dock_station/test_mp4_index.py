@@ -2,97 +2,31 @@
 
 import io
 import struct
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 
 import av
 import pytest
 from av.container import InputContainer
 
-from appliance.camera import AudioTrack, Packet
-from appliance.writing.muxer import Muxer
 from dock_station.playback import mp4_index
-from dock_station.playback.mp4_boxes import NotPlayableError, Track
+from dock_station.playback.mp4_boxes import NotPlayableError, Sample, Track
 from dock_station.playback.mp4_index import index_of
-from dock_station.playback.virtual_mp4 import VirtualMp4
-from tests.recording import FRAME_US, VIDEO, decoded, in_order, pictures, sound
+from tests.films import (
+    Content,
+    muxed,
+    padded,
+    places,
+    silent,
+    virtual,
+    with_late_sound,
+    with_lost_pictures,
+    with_sound,
+)
+from tests.recording import FRAME_US, decoded, pictures
 
 HALF_A_FRAME = FRAME_US / 2 / 1_000_000
-
-
-class Content:
-    """An MP4 in memory that counts what is read of it."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.size = len(content)
-        self.bytes_read = 0
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        piece = self.content[offset : offset + length]
-        self.bytes_read += len(piece)
-        return piece
-
-
-def muxed(packets: Sequence[Packet], audio: AudioTrack | None = None, *, pad_every: int = 0) -> bytes:
-    written = io.BytesIO()
-    muxer = Muxer(written.write, VIDEO, audio)
-    fragments = 0
-    for packet in packets:
-        fragments += muxer.add(packet)
-        if pad_every and fragments >= pad_every:
-            muxer.pad(5000)
-            fragments = 0
-    muxer.close()
-    return written.getvalue()
-
-
-@cache
-def silent() -> bytes:
-    return muxed(pictures(8))
-
-
-@cache
-def padded() -> bytes:
-    return muxed(pictures(8), pad_every=2)
-
-
-@cache
-def with_sound() -> bytes:
-    track, packets = sound(8)
-    return muxed(in_order(pictures(8), packets), track, pad_every=3)
-
-
-@cache
-def with_late_sound() -> bytes:
-    track, packets = sound(3, start_us=5_000_000)
-    return muxed(in_order(pictures(8), packets), track)
-
-
-@cache
-def with_lost_pictures() -> bytes:
-    packets = pictures(8)
-    return muxed([*packets[:40], *packets[55:151], *packets[180:]])
-
-
 CLIPS = [silent, padded, with_sound, with_late_sound, with_lost_pictures]
-
-
-def virtual(mp4: bytes, piece: int = 1 << 20) -> bytes:
-    film = VirtualMp4(Content(mp4))
-    return b"".join(film.read(start, piece) for start in range(0, film.size, piece))
-
-
-def places(mp4: bytes, name: bytes) -> list[int]:
-    found, at = [], 0
-    while at < len(mp4):
-        (size,) = struct.unpack_from(">I", mp4, at)
-        if mp4[at + 4 : at + 8] == name:
-            found.append(at)
-        at += size
-    return found
 
 
 def sought(mp4: bytes, seconds: float) -> list[float]:
@@ -191,13 +125,14 @@ def test_the_virtual_file_changes_nothing_but_the_sizes_of_mdat_boxes_and_how_th
     mp4 = padded()
     played = virtual(mp4)
     index = index_of(Content(mp4))
-    first, last, end = index.fragments[0].offset, index.fragments[-1].offset, index.fragments_end
+    first, last = index.fragments[0].offset, index.fragments[-1].offset
     head = len(index.header) + len(index.sidx())
     body = played[head : head + last - first]
     differing = {at for at in range(last - first) if body[at] != mp4[first + at]}
     assert differing
     assert differing <= {at - first + byte for at in places(mp4, b"mdat") for byte in range(4)}
-    assert played[head + last - first :] == index.tail + mp4[last:end]
+    stored = b"".join(mp4[stretch.offset : stretch.offset + stretch.length] for stretch in index.tail.stretches)
+    assert played[head + last - first :] == index.tail.head + stored
     assert places(played, b"free") == places(played, b"mfra") == []
 
 
@@ -276,7 +211,7 @@ def test_the_sound_has_an_index_of_its_own_in_its_own_time() -> None:
 def test_a_clip_that_claims_to_begin_after_the_end_of_time_is_indexed_all_the_same() -> None:
     index = index_of(Content(with_sound()))
     late = tuple(replace(fragment, time=1 << 63) for fragment in index.fragments)
-    sound = Track(number=2, time_scale=0xFFFF_FFFF, default_duration=0)
+    sound = Track(number=2, time_scale=0xFFFF_FFFF, default=Sample())
     assert len(replace(index, fragments=late, sound=sound).sidx()) == len(index.sidx())
 
 
