@@ -1,5 +1,6 @@
 """The virtual Pi's root file system: built once by mmdebstrap, and kept under the digest of its recipe."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -69,12 +70,15 @@ def ready_root(arch: Arch) -> Root:
     """Return the root file system of today's recipe, built now if it is not there yet; raises CannotBuildError."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorcam/virtual-pi"
     root = Root(arch, cache / f"{arch}-{_digest(arch)}")
-    if not root.disk.exists():
-        _check_tools(arch)
-        shutil.rmtree(root.folder, ignore_errors=True)
-        root.folder.mkdir(parents=True)
-        _build(root)
-        _forget_others(root)
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{arch}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at once: the first one builds
+        if not root.disk.exists():
+            _check_tools(arch)
+            shutil.rmtree(root.folder, ignore_errors=True)
+            root.folder.mkdir()
+            _build(root)
+            _forget_others(root)
     return root
 
 

@@ -113,10 +113,7 @@ def _encoded_stamps(memory: bytes) -> Iterator[Stamp]:
 
 
 def _raw_stamps(memory: bytes) -> Iterator[Stamp]:
-    for pixel_bytes in (1, 4):
-        for mirrored in (False, True):
-            found = stamps_in_memory(memory, stride=_WIDTH * pixel_bytes, pixel_bytes=pixel_bytes, mirrored=mirrored)
-            yield from (stamp for _, stamp in found)
+    yield from (stamp for _, stamp in stamps_in_memory(memory, stride=_WIDTH))
 
 
 def _in_the_clear(film: bytes, *disks: Path) -> int:
