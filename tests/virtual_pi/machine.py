@@ -225,9 +225,7 @@ class Machine:
         words = [
             *_PROCESSORS[self._root.arch],
             *("-accel", "tcg,thread=multi,tb-size=512", "-smp", str(self._processors), "-m", str(self._mebibytes)),
-            *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-vga", "none")[
-                : 8 if self._root.arch == "amd64" else 6
-            ],
+            *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-serial", "stdio", "-kernel", str(self._root.kernel), "-initrd", str(self._initrd)),
             *("-append", self._command_line()),
             *("-chardev", f"socket,id=monitor,path={self._folder / 'monitor.sock'},server=on,wait=off"),
