@@ -27,12 +27,12 @@ def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
 def test_the_unit_in_the_middle_of_a_recording(pi: VirtualPi, signal: str) -> None:
-    begun = pi.count("recording_started")
+    begun, recovered = pi.count("recording_started"), pi.count("recovered")
     pi.touch("tap 0.08")
     pi.wait_for("recording_started", count=begun + 1)
     time.sleep(4)
     _strike(pi, "mirrorcam-unit", signal=signal, while_it="it records")
-    cut = pi.wait_for("recovered")
+    cut = pi.wait_for("recovered", count=recovered + 1)
     assert cut["remains"] == "cut"
     pi.wait_for("recording_started", count=begun + 2)  # the wearer has touched once, and it goes on by itself
     time.sleep(2)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from appliance.settings import UnitFolder
+from dock_station.opening.keyslots import Keyslots
 from evidence.age import AgeError, HybridIdentity, open_bytes, open_stream
 from tests.pki import Pki, dock_folder, policy_toml, write_policy
 from tests.virtual_pi.cards import write_disk
@@ -71,6 +72,7 @@ class Town:
             folder.tls_key_file.unlink()
             self.pki.dock(DOCK_ID, host_names).write(folder.tls_key_file, folder.tls_certificate_file)
             folder.keyslots.mkdir(mode=0o700)
+            Keyslots(folder.keyslots, work_factor=10).add("a-example", "a passphrase of some words", self.identity)
             write_disk(Path(name), target, label="mc-dock", mebibytes=DISK_MEBIBYTES)
 
     def opened(self, sealed: bytes) -> bytes:
