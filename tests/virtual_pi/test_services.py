@@ -36,7 +36,7 @@ def test_the_unit_in_the_middle_of_a_recording(pi: VirtualPi, signal: str) -> No
     assert cut["remains"] == "cut"
     pi.wait_for("recording_started", count=begun + 2)  # the wearer has touched once, and it goes on by itself
     time.sleep(2)
-    pi.touch("hold 3")
+    pi.touch("hold 4")
     pi.wait_for_state("standby")
     assert f"{cut['clip_id']}.mp4.age" in pi.spool()
 

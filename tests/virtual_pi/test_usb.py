@@ -75,11 +75,11 @@ def test_systemd_networkd_gives_both_ends_their_addresses(pi: VirtualPi) -> None
 
 
 def test_a_clip_arrives_and_leaves_the_unit(pi: VirtualPi) -> None:
-    ended, deleted = pi.count("recording_ended"), pi.count("deleted")
+    begun, ended, deleted = pi.count("recording_started"), pi.count("recording_ended"), pi.count("deleted")
     pi.touch("tap 0.08")
-    pi.wait_for("recording_started", count=pi.count("recording_started"))
+    pi.wait_for("recording_started", count=begun + 1)
     time.sleep(3)
-    pi.touch("hold 3")
+    pi.touch("hold 4")
     clip_id = pi.wait_for("recording_ended", count=ended + 1)["clip_id"]
     pi.plug()
     pi.wait_for("deleted", count=deleted + 1)
@@ -89,9 +89,10 @@ def test_a_clip_arrives_and_leaves_the_unit(pi: VirtualPi) -> None:
 
 
 def test_a_unit_that_records_and_is_plugged_in_ends_its_clip_and_hands_it_over(pi: VirtualPi) -> None:
-    ended, deleted = pi.count("recording_ended"), pi.count("deleted")
+    begun, ended, deleted = pi.count("recording_started"), pi.count("recording_ended"), pi.count("deleted")
     pi.touch("tap 0.08")
-    time.sleep(4)
+    pi.wait_for("recording_started", count=begun + 1)
+    time.sleep(2)
     pi.plug()
     assert pi.wait_for("recording_ended", count=ended + 1)["ended_by"] == "docked"
     pi.wait_for("deleted", count=deleted + 1)
