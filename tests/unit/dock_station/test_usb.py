@@ -52,9 +52,12 @@ def test_the_end_of_a_device_is_told_by_its_place_and_a_silence_by_nothing() -> 
 place = bench.plug_in_unit("1-1.3", "unit-3")
 with udev() as usb:
     bench.take_out(place)
-    print(usb.wait(20).sys_path == place, usb.present(), usb.wait(0.01))
+    heard = [usb.wait(20)]
+    while news := usb.wait(0.2):  # newer releases of umockdev tell of an end twice
+        heard.append(news)
+    print({each.sys_path for each in heard} == {place}, usb.present())
 """)
-    assert told == ["True [] None"]
+    assert told == ["True []"]
 
 
 @pytest.mark.parametrize("name", ["ID_VENDOR_ID", "ID_MODEL_ID", "ID_VENDOR"])
