@@ -21,7 +21,6 @@ SITE = Path(f"opt/mirrorcam/lib/python{PYTHON}/site-packages")
 
 Arch = Literal["amd64", "arm64"]
 
-# What picamera2 asks for and the virtual Pi goes without: DNG and EXR files, for which nobody asks a body-worn camera.
 _PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
 _IMAGE_MIB = 2048
 # Nobody reads these there; the names of all devices in the world would be compiled for minutes under qemu-user.

@@ -33,6 +33,11 @@ WHOLE_BOOTS = 2
 AT_ONCE = 2
 CLIPS, CLIP_BYTES = 3, 5 << 20
 LOSS_AT_MOST = 1.0  # DESIGN §7
+_SERVICES = ("mirrorcam-unit", "mirrorcam-cable", "mirrorcam-bays")
+# A machine that goes on has the id of the boot that was cut, in which a unit that comes back would go on recording.
+_ANOTHER_BOOT = (
+    "cat /proc/sys/kernel/random/uuid > /run/boot_id && mount --bind /run/boot_id /proc/sys/kernel/random/boot_id"
+)
 _SPOOL = "/var/lib/mirrorcam/unit/data"
 
 
@@ -59,7 +64,8 @@ class Saved:
             pi.unplug()
         else:
             pi.machine.resume(self.unmounted)
-            pi.machine.run("systemctl start mirrorcam-unit mirrorcam-bays", seconds=300)
+            pi.machine.run(_ANOTHER_BOOT)
+            pi.machine.run(f"systemctl start {' '.join(_SERVICES)}", seconds=300)
         return pi
 
 
@@ -79,9 +85,11 @@ def saved(rig: Rig, town: Town) -> Iterator[Saved]:
     for disk, copy in zip((pi.unit_disk, pi.dock_disk, pi.scratch_disk), disks, strict=True):
         shutil.copy(disk, copy)
     pi.machine.resume(folder / "standby.state")
-    pi.machine.run("systemctl stop mirrorcam-unit mirrorcam-bays", seconds=120)
-    pi.machine.run("umount /var/lib/mirrorcam/unit /var/lib/mirrorcam/dock && echo 3 > /proc/sys/vm/drop_caches")
-    pi.machine.run("journalctl --rotate --vacuum-time=1s; blockdev --flushbufs /dev/vdc /dev/vdd")
+    pi.machine.run(f"systemctl stop {' '.join(_SERVICES)}", seconds=120)
+    pi.machine.run("umount /var/lib/mirrorcam/unit /var/lib/mirrorcam/dock")
+    # A service that still has a file bound would keep the file system, and the next mount would not read the disk.
+    pi.machine.run("test ! -e /proc/fs/ext4/vdc -a ! -e /proc/fs/ext4/vdd && blockdev --flushbufs /dev/vdc /dev/vdd")
+    pi.machine.run("journalctl --rotate --vacuum-time=1s; echo 3 > /proc/sys/vm/drop_caches")
     pi.machine.save(folder / "unmounted.state")
     yield Saved(rig, pi, folder / "standby.state", folder / "unmounted.state", disks, frozenset(clip_ids))
     for state in ("standby.state", "unmounted.state"):
