@@ -15,8 +15,7 @@ AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
 # What makes and runs the virtual Pi: its root file system by mmdebstrap, the machine by QEMU, in software alone.
-VIRTUAL_PI_PACKAGES := binfmt-support cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm \
-	qemu-system-x86 qemu-user-static util-linux
+VIRTUAL_PI_PACKAGES := cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm qemu-system-x86 util-linux
 FIGURES := build/virtual-pi-$(ARCH).jsonl
 
 .PHONY: help demo test test-deps test-virtual-pi test-virtual-pi-deps bench check lock

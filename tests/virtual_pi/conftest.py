@@ -7,7 +7,7 @@ import pytest
 
 from tests.virtual_pi.camera import add_camera
 from tests.virtual_pi.machine import chosen_arch
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import Rig, VirtualPi, switched_on
 from tests.virtual_pi.root import ready_root
 from tests.virtual_pi.town import CAMERA_SIZE, Town
 
@@ -29,7 +29,5 @@ def town() -> Town:
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town, request: pytest.FixtureRequest) -> Iterator[VirtualPi]:
     """A running machine; what one test leaves behind, the next one finds."""
-    pi = rig.pi(Path(request.node.name).stem, town)
-    pi.machine.start()
-    yield pi
-    pi.machine.stop()
+    with switched_on(rig.pi(Path(request.node.name).stem, town)) as pi:
+        yield pi

@@ -3,7 +3,8 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,14 @@ class VirtualPi:
         answers: list[str] = until(lambda: self._touched()[before:], seconds=60, what=f"the touch '{line}'", pause=0.05)
         return [float(moment) for moment in answers[0].partition(": ")[2].split()]
 
+    def end_clip(self) -> dict[str, Any]:
+        """Hold a finger on the panel, as a wearer does, until the clip is closed; return the line that says so."""
+        ended = self.count("recording_ended")
+        self.touch("down")
+        stated = self.wait_for("recording_ended", count=ended + 1)
+        self.touch("up")
+        return stated
+
     def _touched(self) -> list[str]:
         return self.machine.run("cat /run/rig/touched").splitlines()
 
@@ -237,6 +246,25 @@ class VirtualPi:
             size = int.from_bytes(disk.read(8), "little")
             disk.seek(512)
             return disk.read(size)
+
+
+@contextmanager
+def switched_on(pi: VirtualPi) -> Iterator[VirtualPi]:
+    """Have it run as long as the block does."""
+    try:
+        pi.machine.start()
+        yield pi
+    finally:
+        pi.machine.stop()
+
+
+@contextmanager
+def standing_by(pi: VirtualPi) -> Iterator[VirtualPi]:
+    """Have it run as long as the block does; at its beginning the unit is off the dock and in standby."""
+    with switched_on(pi):
+        pi.unplug()
+        pi.wait_for_state("standby")
+        yield pi
 
 
 def _put_system_files(tree: Path) -> None:

@@ -22,11 +22,13 @@ SITE = Path(f"opt/mirrorcam/lib/python{PYTHON}/site-packages")
 Arch = Literal["amd64", "arm64"]
 
 _PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
+_TRIPLETS: dict[Arch, str] = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 _IMAGE_MIB = 2048
-# Nobody reads these there; the names of all devices in the world would be compiled for minutes under qemu-user.
+# What each root has of its own, or has no use for.
+_OWN = ("boot", "dev", "etc/ld.so.cache", "opt", "usr/lib/modules", "var/cache", "var/lib/apt", "var/lib/dpkg")
+# Nobody reads these there.
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/lib/udev/hwdb.d/*")
-# Unpacked and not installed: its own scripts would make an initial RAM disk, which takes minutes under qemu-user, and
-# the machine has one of the rig's own.
+# Unpacked and not installed: its own scripts would make an initial RAM disk, and the machine has one of the rig's own.
 _FETCH_KERNEL = (
     "cd /boot && apt-get download "
     '$(apt-cache depends linux-image-{arch} | sed -n "s/.*Depends: linux-image/linux-image/p")'
@@ -73,7 +75,7 @@ def ready_root(arch: Arch) -> Root:
     with (cache / f"{arch}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at once: the first one builds
         if not root.disk.exists():
-            _check_tools(arch)
+            _check_tools()
             shutil.rmtree(root.folder, ignore_errors=True)
             root.folder.mkdir()
             _build(root)
@@ -88,43 +90,17 @@ def _digest(arch: Arch) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_tools(arch: Arch) -> None:
+def _check_tools() -> None:
     tools = ["mmdebstrap", "mke2fs", "depmod", "unshare"]
     missing = [tool for tool in tools if shutil.which(tool, path=f"{os.environ['PATH']}:/sbin:/usr/sbin") is None]
     if missing:
         raise CannotBuildError(f"{', '.join(missing)} is missing: 'make test-virtual-pi-deps' installs it.")
     if os.geteuid() != 0:
         raise CannotBuildError("The virtual Pi's files belong to root: build it as root, or with sudo.")
-    if not _runs_here(arch):
-        _teach_kernel(arch)
 
 
 def _native_arch() -> Arch:
     return "arm64" if os.uname().machine == "aarch64" else "amd64"
-
-
-def _is_native(arch: Arch) -> bool:
-    return arch == _native_arch()
-
-
-def _runs_here(arch: Arch) -> bool:
-    return _is_native(arch) or (Path("/proc/sys/fs/binfmt_misc") / _binfmt(arch)).exists()
-
-
-def _binfmt(arch: Arch) -> str:
-    return {"amd64": "qemu-x86_64", "arm64": "qemu-aarch64"}[arch]
-
-
-def _teach_kernel(arch: Arch) -> None:
-    """Have the kernel run the other architecture's programs by qemu-user, for the packages' own scripts."""
-    registry = Path("/proc/sys/fs/binfmt_misc")
-    if not (registry / "register").exists():
-        _run("mount", "-t", "binfmt_misc", "binfmt_misc", str(registry))
-    _run("update-binfmts", "--enable", _binfmt(arch))
-    if not _runs_here(arch):
-        raise CannotBuildError(
-            f"This kernel does not run {arch} programs: install qemu-user-static and binfmt-support."
-        )
 
 
 def _build(root: Root) -> None:
@@ -133,26 +109,69 @@ def _build(root: Root) -> None:
     sources.write_text(
         f"deb {mirror} {SUITE} main\ndeb {mirror} {SUITE}-updates main\ndeb {mirror} {SUITE}-backports main\n"
     )
+    if root.arch == _native_arch():
+        _install_packages(root, sources)
+    else:
+        _unpack_packages(root, sources)
+        _take_over_what_scripts_made(root, ready_root(_native_arch()))
+    _run("depmod", "-b", str(root.tree), root.modules.name)
+    _install_python_packages(root)
+    _make_disk(root)
+
+
+def _install_packages(root: Root, sources: Path) -> None:
+    fetch = f"--customize-hook=chroot \"$1\" sh -c '{_FETCH_KERNEL.format(arch=root.arch)}'"
+    _mmdebstrap(root, sources, "--variant=minbase", f"--include={','.join(_packages())}", fetch)
+    package = next((root.tree / "boot").glob("linux-image-*.deb"))
+    _run("dpkg-deb", "-x", str(package), str(root.tree))
+    package.unlink()
+
+
+def _unpack_packages(root: Root, sources: Path) -> None:
+    """Unpack the other processor's packages: their scripts would have to be emulated, which takes a quarter hour."""
+    packages = ("apt", f"linux-image-{root.arch}", *_packages())
+    # A pattern stands alone: mmdebstrap splits no list that has one.
+    _mmdebstrap(root, sources, "--variant=extract", "--include=?essential", f"--include={','.join(packages)}")
+
+
+def _mmdebstrap(root: Root, sources: Path, *options: str) -> None:
     _run(
         # In a mount namespace of its own: whatever it mounts goes with it, however it ends.
         *("unshare", "--mount", "--propagation", "private"),
-        "mmdebstrap",
-        f"--architectures={root.arch}",
-        "--variant=minbase",
-        "--format=directory",
-        f"--include={','.join(_packages())}",
+        *("mmdebstrap", f"--architectures={root.arch}", "--format=directory"),
         '--aptopt=Acquire::Check-Valid-Until "false"',
         *(f"--dpkgopt=path-exclude={place}" for place in _LEFT_OUT),
         '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"',
         f"--setup-hook=copy-in {RECIPE / 'libcamera.pref'} /etc/apt/preferences.d",
-        f"--customize-hook=chroot \"$1\" sh -c '{_FETCH_KERNEL.format(arch=root.arch)}'",
-        SUITE,
-        str(root.tree),
-        str(sources),
+        *options,
+        *(SUITE, str(root.tree), str(sources)),
     )
-    _unpack_kernel(root)
-    _install_python_packages(root)
-    _make_disk(root)
+
+
+def _take_over_what_scripts_made(root: Root, native: Root) -> None:
+    """Copy what no package has in it: people, alternatives, enabled services are the same on every processor."""
+    here, there = _TRIPLETS[native.arch], _TRIPLETS[root.arch]
+    for source in sorted(native.tree.rglob("*")):
+        place = source.relative_to(native.tree)
+        target = root.tree / place
+        if here in str(place) or str(place).startswith(_OWN) or os.path.lexists(target):
+            continue
+        if source.is_symlink():
+            target.symlink_to(str(source.readlink()).replace(here, there))
+        elif source.is_dir():
+            target.mkdir()
+        elif source.is_file():
+            shutil.copy2(source, target)
+        _give_alike(source, target)
+
+
+def _give_alike(source: Path, target: Path) -> None:
+    """Have `target` belong to whom `source` belongs, and be as open."""
+    status = source.lstat()
+    if os.path.lexists(target):
+        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    if not target.is_symlink():
+        target.chmod(status.st_mode)
 
 
 def _packages() -> Iterator[str]:
@@ -173,13 +192,6 @@ def _mirror() -> str:
         if origin == "Debian" and "security" not in place:
             return place
     raise CannotBuildError("No Debian mirror is known here: name one in DEBIAN_MIRROR.")
-
-
-def _unpack_kernel(root: Root) -> None:
-    package = next((root.tree / "boot").glob("linux-image-*.deb"))
-    _run("dpkg-deb", "-x", str(package), str(root.tree))
-    package.unlink()
-    _run("depmod", "-b", str(root.tree), root.modules.name)
 
 
 def _install_python_packages(root: Root) -> None:
@@ -204,7 +216,7 @@ def compile_python(root: Root, folder: Path) -> None:
 
     What CPython compiles is the same for every processor, so this one's root does it, and nothing is emulated.
     """
-    native = root if _is_native(root.arch) else ready_root(_native_arch())
+    native = root if root.arch == _native_arch() else ready_root(_native_arch())
     with TemporaryDirectory(dir=native.tree / "tmp") as name:
         inside = Path(name)
         shutil.copytree(folder, inside, copy_function=shutil.copy2, dirs_exist_ok=True, symlinks=True)

@@ -1,6 +1,5 @@
 """Reads the virtual camera's stamp: from decoded pictures, from what a screen shows, and from raw memory."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,8 @@ from tests.virtual_pi.rig.mirrorcam_rig.stamp import BLOCK, COLUMNS, MAGIC, ROWS
 __all__ = ["Stamp", "is_flashing", "read_stamp", "stamps_in_memory"]
 
 _BRIGHT = 128
-_DARK, _LIGHT = rb"[\x00-\x5f]", rb"[\xa0-\xff]"
+_DARK, _LIGHT = 0x60, 0xA0
+_AT_A_TIME = 16 << 20
 
 
 def read_stamp(
@@ -48,17 +48,15 @@ def stamps_in_memory(
     """Yield each whole stamp in raw memory and where it is: a plane of luma, or pixels of `pixel_bytes` bytes.
 
     The picture has the camera's own size there; `stride` is the bytes from one of its rows to the next. The same stamp
-    may be found more than once, a row apart.
+    may be found more than once, a row or some pixels apart.
     """
     row_bytes = COLUMNS * BLOCK * pixel_bytes
-    for found in _magic(pixel_bytes, mirrored=mirrored).finditer(memory):
-        start = found.start()
-        needed = (ROWS * BLOCK - 1) * stride + row_bytes
-        if start + needed > len(memory):
+    content = np.frombuffer(memory, np.uint8)
+    for start in _places_of_magic(content, pixel_bytes, mirrored=mirrored):
+        if start + (ROWS * BLOCK - 1) * stride + row_bytes > len(content):
             continue
-        # The match may begin at any of the block's own rows: those of the first are tried.
-        content = np.frombuffer(memory, np.uint8, needed, start)
-        centres = [(row * BLOCK + BLOCK // 2) * stride for row in range(ROWS)]
+        # The place may be in any of the block's own rows: those of the first are tried.
+        centres = [start + (row * BLOCK + BLOCK // 2) * stride for row in range(ROWS)]
         lines = np.array([content[centre : centre + row_bytes : pixel_bytes] for centre in centres])
         blocks = lines[:, BLOCK // 2 :: BLOCK] > _BRIGHT
         stamp = _stamp(blocks[:, ::-1] if mirrored else blocks)
@@ -66,14 +64,22 @@ def stamps_in_memory(
             yield start, stamp
 
 
-def _magic(pixel_bytes: int, *, mirrored: bool) -> "re.Pattern[bytes]":
-    """Return what one row of pixels through the first row of blocks looks like."""
+def _places_of_magic(content: "npt.NDArray[np.uint8]", pixel_bytes: int, *, mirrored: bool) -> Iterator[int]:
+    """Yield where a row of pixels may begin that goes through the first row of blocks, by two pixels of each block."""
     white = [bool(MAGIC >> (COLUMNS - 1 - column) & 1) for column in range(COLUMNS)]
-    pattern = b""
-    for is_white in reversed(white) if mirrored else white:
-        pixel = (_LIGHT if is_white else _DARK) + b"." * (pixel_bytes - 1)
-        pattern += b".{%d}(?:%b){%d}.{%d}" % (pixel_bytes, pixel, BLOCK - 2, pixel_bytes)
-    return re.compile(b"(?=" + pattern + b")", re.DOTALL)
+    wanted = [
+        ((column * BLOCK + pixel) * pixel_bytes, is_white)
+        for column, is_white in enumerate(reversed(white) if mirrored else white)
+        for pixel in (BLOCK // 4, BLOCK * 3 // 4)
+    ]
+    row_bytes = COLUMNS * BLOCK * pixel_bytes
+    for first in range(0, len(content), _AT_A_TIME):
+        piece = content[first : first + _AT_A_TIME + row_bytes]
+        light, dark = piece >= _LIGHT, piece < _DARK
+        found = np.ones(max(0, len(piece) - row_bytes), bool)
+        for offset, is_white in wanted:
+            found &= (light if is_white else dark)[offset : offset + len(found)]
+        yield from (first + int(place) for place in np.flatnonzero(found))
 
 
 def _stamp(blocks: "npt.NDArray[np.bool_]") -> Stamp | None:

@@ -55,10 +55,6 @@ def test_each_service_is_locked_in(pi: VirtualPi, service: str) -> None:
     assert float(found[1]) <= EXPOSURE_AT_MOST
 
 
-def test_there_is_no_swap(pi: VirtualPi) -> None:
-    assert len(pi.machine.run("cat /proc/swaps").splitlines()) == 1
-
-
 def test_nothing_listens_on_the_unit(pi: VirtualPi) -> None:
     assert pi.machine.run("ip netns exec unit ss -Hltun").strip() == ""
 

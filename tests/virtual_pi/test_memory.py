@@ -1,5 +1,6 @@
 """Memory only, proved: standby writes nothing, no video lies in the clear, and no frame outlives its time."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -9,26 +10,27 @@ import av
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
 from tests.virtual_pi.stamps import Stamp, read_stamp, stamps_in_memory
 from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS, Town
 
 STANDBY_SECONDS = 60
+# How a picture lies in memory, and what one of its rows takes: the camera's luma, the encoder's (libx264 has 32 pixels
+# more on either side), and 32-bit pixels for the screen, as they were taken and mirrored.
+_LAYOUTS = (
+    (CAMERA_SIZE[0], 1, False),
+    (CAMERA_SIZE[0] + 64, 1, False),
+    *((CAMERA_SIZE[0] * 4, 4, m) for m in (False, True)),
+)
 # One group of pictures that is being filled, and the pictures that the encoder still has.
 SLACK_SECONDS = 1.5
-_WIDTH = CAMERA_SIZE[0]
-_BYTES_AT_A_TIME = 16 << 20
 
 
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
     """A machine in standby, off the dock, with a disk for what is dumped."""
-    pi = rig.pi("memory", town, scratch_mebibytes=1024)
-    pi.machine.start()
-    pi.unplug()
-    pi.wait_for_state("standby")
-    yield pi
-    pi.machine.stop()
+    with standing_by(rig.pi("memory", town, scratch_mebibytes=1024)) as pi:
+        yield pi
 
 
 def test_in_standby_nothing_is_written_for_a_minute(pi: VirtualPi) -> None:
@@ -50,12 +52,22 @@ def test_in_standby_no_frame_is_older_than_the_policy_allows(pi: VirtualPi) -> N
     _check_ages(pi, "standby")
 
 
+def test_the_search_finds_pictures_while_they_are_shown(pi: VirtualPi) -> None:
+    pi.touch("tap 0.08")
+    pi.wait_for("recording_started")
+    time.sleep(2)
+    _, encoder, _, screen = _raw_stamps(_memory(pi)[1])
+    pi.end_clip()
+    record("memory only", "raw frames found while they are shown", f"encoder's {len(encoder)}, screen's {len(screen)}")
+    assert encoder
+    assert screen
+
+
 def test_after_a_clip_no_frame_of_it_is_left_and_nothing_of_it_is_in_the_clear(pi: VirtualPi) -> None:
     pi.touch("tap 0.08")
     pi.wait_for("recording_started")
     time.sleep(12)
-    pi.touch("hold 2.5")
-    clip_id = pi.wait_for("recording_ended")["clip_id"]
+    clip_id = pi.end_clip()["clip_id"]
     time.sleep(PRE_RECORD_SECONDS + 2)
     _check_ages(pi, "standby after a clip of 12 s")
     sealed = pi.clip(clip_id)
@@ -83,9 +95,8 @@ def _pid(pi: VirtualPi) -> int:
 
 def _check_ages(pi: VirtualPi, when: str) -> None:
     """Look for pictures in the process's memory, encoded and raw, and hold the oldest against the policy."""
-    moment = float(pi.machine.run(f"python3 /opt/mirrorcam/rig/dump_memory.py {_pid(pi)} /dev/vde", seconds=300))
-    memory = pi.scratch()
-    encoded, raw = list(_encoded_stamps(memory)), list(_raw_stamps(memory))
+    moment, memory = _memory(pi)
+    encoded, raw = list(_encoded_stamps(memory)), [stamp for layout in _raw_stamps(memory) for stamp in layout]
     assert len(encoded) >= PRE_RECORD_SECONDS - 1, "the ring's own pictures were not found, so others would not be"
     oldest_encoded = max(moment - stamp.moment_ms / 1000 for stamp in encoded)
     oldest_raw = max((moment - stamp.moment_ms / 1000 for stamp in raw), default=0.0)
@@ -96,6 +107,12 @@ def _check_ages(pi: VirtualPi, when: str) -> None:
     record("memory only", what, value, f"≤ {PRE_RECORD_SECONDS} s and what the encoder holds")
     assert oldest_encoded <= PRE_RECORD_SECONDS + SLACK_SECONDS
     assert oldest_raw <= PRE_RECORD_SECONDS + SLACK_SECONDS
+
+
+def _memory(pi: VirtualPi) -> tuple[float, bytes]:
+    """Return the unit's memory, and the monotonic moment at which the process had it so."""
+    moment = float(pi.machine.run(f"python3 /opt/mirrorcam/rig/dump_memory.py {_pid(pi)} /dev/vde", seconds=300))
+    return moment, pi.scratch()
 
 
 def _encoded_stamps(memory: bytes) -> Iterator[Stamp]:
@@ -112,33 +129,46 @@ def _encoded_stamps(memory: bytes) -> Iterator[Stamp]:
         yield from (stamp for stamp in stamps if stamp is not None)
 
 
-def _raw_stamps(memory: bytes) -> Iterator[Stamp]:
-    yield from (stamp for _, stamp in stamps_in_memory(memory, stride=_WIDTH))
+def _raw_stamps(memory: bytes) -> Iterator[set[Stamp]]:
+    """Yield the pictures that lie in memory in each of the layouts."""
+    for stride, pixel_bytes, mirrored in _LAYOUTS:
+        found = stamps_in_memory(memory, stride=stride, pixel_bytes=pixel_bytes, mirrored=mirrored)
+        yield {stamp for _, stamp in found}
 
 
 def _in_the_clear(film: bytes, *disks: Path) -> int:
     """Count the pieces of the film, and the boxes of any film, that stand on the disks as they are."""
     step = max(64, len(film) // 200)
     pieces = {film[start : start + 24] for start in range(64, len(film) - 24, step)}
-    pieces = {piece for piece in pieces if len(set(piece)) > 12}  # padding looks like any empty place of a disk
-    wanted = re.compile(
-        b"|".join(map(re.escape, (*pieces, b"moofmfhd"))) + rb"|moof....mfhd|ftypiso|ftypmp4", re.DOTALL
+    wanted = {piece for piece in pieces if len(set(piece)) > 12}  # padding looks like any empty place of a disk
+    wanted |= {b"moofmfhd", b"ftypiso", b"ftypmp4"}
+    return sum(
+        sum(map(content.count, wanted)) + len(re.findall(rb"moof....mfhd", content, re.DOTALL))
+        for disk in disks
+        for content in _written(disk)
     )
-    return sum(len(wanted.findall(piece)) for disk in disks for piece in _pieces(disk))
 
 
-def _pieces(disk: Path) -> Iterator[bytes]:
+def _written(disk: Path) -> Iterator[bytes]:
+    """Yield the runs of bytes of a disk image that were ever written to."""
     with disk.open("rb") as file:
-        before = b""
-        while piece := file.read(_BYTES_AT_A_TIME):
-            yield before + piece
-            before = piece[-32:]
+        size, end = disk.stat().st_size, 0
+        while end < size:
+            try:
+                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError:  # ENXIO: nothing follows
+                return
+            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            yield os.pread(file.fileno(), end - start, start)
 
 
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     film = bytes(range(256)) * 40
     disk = tmp_path / "disk"
-    disk.write_bytes(bytes(_BYTES_AT_A_TIME - 100) + film)
-    assert _in_the_clear(film, disk)
-    disk.write_bytes(bytes(_BYTES_AT_A_TIME))
+    with disk.open("wb") as file:
+        file.truncate(8 << 20)
     assert not _in_the_clear(film, disk)
+    with disk.open("r+b") as file:
+        file.seek((5 << 20) + 77)
+        file.write(film)
+    assert _in_the_clear(film, disk)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.machine import chosen_arch
-from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi
+from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi, switched_on
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA_SIZE, PANEL, Town
@@ -25,10 +25,8 @@ POINT = f"one round, {chosen_arch()}"
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
     """A machine with the panel that a unit has."""
-    pi = rig.pi("round", town, screen=PANEL)
-    pi.machine.start()
-    yield pi
-    pi.machine.stop()
+    with switched_on(rig.pi("round", town, screen=PANEL)) as pi:
+        yield pi
 
 
 def test_the_machine_is_of_the_kind_that_was_asked_for(pi: VirtualPi) -> None:
@@ -48,9 +46,7 @@ def test_a_touch_brings_the_picture_and_a_clip_whose_pictures_are_all_there(pi: 
     pi.touch("tap 0.08")
     until(lambda: read_stamp(pi.machine.picture(), size=CAMERA_SIZE, mirrored=True), seconds=200, what="the picture")
     time.sleep(SECONDS)
-    pi.touch("down")
-    stated = pi.wait_for("recording_ended")
-    pi.touch("up")
+    stated = pi.end_clip()
     film = pi.town.opened(pi.clip(stated["clip_id"]))
     numbers = [stamp.sequence for stamp in map(read_stamp, _pictures(film)) if stamp]
     assert len(numbers) == stated["frames_written"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import Rig, VirtualPi, switched_on
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA_SIZE, PANEL, Town
@@ -27,10 +27,8 @@ MARK = (slice(0, 120), slice(0, 260))
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
     """A machine with the panel that a unit has."""
-    pi = rig.pi("screen", town, screen=PANEL)
-    pi.machine.start()
-    yield pi
-    pi.machine.stop()
+    with switched_on(rig.pi("screen", town, screen=PANEL)) as pi:
+        yield pi
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +38,7 @@ def in_standby(pi: VirtualPi) -> Iterator[None]:
     pi.wait_for_state("standby")
     yield
     if pi.state() != "standby":
-        pi.touch("hold 3")
+        pi.end_clip()
         pi.wait_for_state("standby")
 
 
@@ -141,7 +139,7 @@ def test_how_long_a_touch_takes_to_be_seen(pi: VirtualPi) -> None:
         until(lambda: pi.machine.picture().any(), seconds=30, what="anything on the screen", pause=0.0)
         measured.append(time.monotonic() - touched)
         until(lambda: _shows_rec(pi), seconds=60, what="the REC mark")
-        pi.touch("hold 3")
+        pi.end_clip()
         pi.wait_for_state("standby")
     value = f"median {statistics.median(measured):.2f} s, worst {max(measured):.2f} s (with the way through the agent)"
     record("screen", "touch to the first changed frame, emulated", value)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import Town
 
@@ -17,12 +17,8 @@ BIG_CLIPS, BIG_CLIP_BYTES = 3, 6 << 20
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
     """A machine whose unit waits in standby, off the dock."""
-    pi = rig.pi("services", town)
-    pi.machine.start()
-    pi.unplug()
-    pi.wait_for_state("standby")
-    yield pi
-    pi.machine.stop()
+    with standing_by(rig.pi("services", town)) as pi:
+        yield pi
 
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
@@ -36,7 +32,7 @@ def test_the_unit_in_the_middle_of_a_recording(pi: VirtualPi, signal: str) -> No
     assert cut["remains"] == "cut"
     pi.wait_for("recording_started", count=begun + 2)  # the wearer has touched once, and it goes on by itself
     time.sleep(2)
-    pi.touch("hold 4")
+    pi.end_clip()
     pi.wait_for_state("standby")
     assert f"{cut['clip_id']}.mp4.age" in pi.spool()
 

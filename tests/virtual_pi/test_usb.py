@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import DOCK_ADDRESS, OTHER_UNIT_ID, UNIT_ID, Town
 
@@ -20,12 +20,8 @@ STALL_AT_MOST = 30.0  # seconds after which a cable that is back must carry byte
 @pytest.fixture(scope="module")
 def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
     """A machine whose unit waits in standby, off the dock."""
-    pi = rig.pi("usb", town)
-    pi.machine.start()
-    pi.unplug()
-    pi.wait_for_state("standby")
-    yield pi
-    pi.machine.stop()
+    with standing_by(rig.pi("usb", town)) as pi:
+        yield pi
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +71,11 @@ def test_systemd_networkd_gives_both_ends_their_addresses(pi: VirtualPi) -> None
 
 
 def test_a_clip_arrives_and_leaves_the_unit(pi: VirtualPi) -> None:
-    begun, ended, deleted = pi.count("recording_started"), pi.count("recording_ended"), pi.count("deleted")
+    begun, deleted = pi.count("recording_started"), pi.count("deleted")
     pi.touch("tap 0.08")
     pi.wait_for("recording_started", count=begun + 1)
     time.sleep(3)
-    pi.touch("hold 4")
-    clip_id = pi.wait_for("recording_ended", count=ended + 1)["clip_id"]
+    clip_id = pi.end_clip()["clip_id"]
     pi.plug()
     pi.wait_for("deleted", count=deleted + 1)
     assert clip_id in pi.dock("clips", "list")
