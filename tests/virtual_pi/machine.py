@@ -22,6 +22,8 @@ _PROCESSORS: dict[Arch, Sequence[str]] = {
     "amd64": ("qemu-system-x86_64", "-cpu", "Nehalem,-pcid"),
     "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"),
 }
+# A test run that is killed leaves no machine behind that would take a processor from the next one.
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _CONSOLES: dict[Arch, str] = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
 
 
@@ -109,7 +111,10 @@ class Machine:
             (self._folder / name).unlink(missing_ok=True)
         with self._console_file.open("wb") as console:
             self._process = subprocess.Popen(
-                [*self._arguments(), *more], stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT
+                [*_ENDS_WITH_US, *self._arguments(), *more],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
             )
         self._monitor = Line(self._folder / "monitor.sock")
         self._monitor.ask("qmp_capabilities")

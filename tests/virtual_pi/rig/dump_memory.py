@@ -7,12 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-_PIECE = 1 << 20
+_PIECE = 64 << 10
+_UNTOUCHED = bytes(_PIECE)
 _GAP = bytes(64)  # so that nothing is found across two places that are not neighbours
 
 
 def dump(pid: int, disk: Path) -> None:
-    """Write every private page of `pid` that can be read; the disk's first eight bytes say how many there are."""
+    """Write what `pid` has in pages that can be written to; the disk's first eight bytes say how many bytes it is.
+
+    What was never touched is left out: the service manager ends a process that is stopped for too long.
+    """
     places = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw", Path(f"/proc/{pid}/maps").read_text(), re.MULTILINE)
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory, disk.open("r+b") as out:
         out.seek(512)
@@ -20,9 +24,10 @@ def dump(pid: int, disk: Path) -> None:
             for start in range(first, last, _PIECE):
                 try:
                     memory.seek(start)
-                    out.write(memory.read(min(_PIECE, last - start)))
+                    piece = memory.read(min(_PIECE, last - start))
                 except OSError:
                     continue  # a device's memory, which is nobody's to read
+                out.write(_GAP if piece == _UNTOUCHED else piece)
             out.write(_GAP)
         size = out.tell() - 512
         out.seek(0)
