@@ -15,12 +15,13 @@ from tests.virtual_pi.stamps import Stamp, read_stamp, stamps_in_memory
 from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS, Town
 
 STANDBY_SECONDS = 60
-# How a picture lies in memory, and what one of its rows takes: the camera's luma, the encoder's (libx264 has 32 pixels
-# more on either side), and 32-bit pixels for the screen, as they were taken and mirrored.
+# How a picture lies in memory (bytes from row to row, bytes of a pixel, whether it is mirrored): luma as the camera has it,
+# luma with the encoder's margins (libx264 has 96 pixels more in a row), and what the screen takes and shows.
 _LAYOUTS = (
     (CAMERA_SIZE[0], 1, False),
-    (CAMERA_SIZE[0] + 64, 1, False),
-    *((CAMERA_SIZE[0] * 4, 4, m) for m in (False, True)),
+    (CAMERA_SIZE[0] + 96, 1, False),
+    (CAMERA_SIZE[0] * 4, 4, False),
+    (CAMERA_SIZE[0] * 4, 4, True),
 )
 # One group of pictures that is being filled, and the pictures that the encoder still has.
 SLACK_SECONDS = 1.5

@@ -18,11 +18,13 @@ _UNIT_ADDRESS, _DOCK_ADDRESS = "10.77.0.1", "10.77.0.2"
 _CARD = "$(basename $(dirname $(grep -l '{mac}' /sys/class/net/*/address)))"
 # On a unit there is one network namespace and one USB socket: the rig's own ways of having two are taken back.
 _BE_A_UNIT = """
+set -e
 systemctl stop {dock} mirrorcam-unit mirrorcam-cable mirrorcam-gadget rig-unit-network@unit
 rm -r /etc/systemd/system/mirrorcam-gadget.service.d /etc/systemd/system/mirrorcam-cable.service.d
 modprobe -r dummy_hcd && modprobe usbip-vudc
-mkdir -p /run/systemd/network && cp /usr/lib/mirrorcam-rig/unit-network/* /run/systemd/network/
-systemctl daemon-reload && networkctl reload
+rm /usr/lib/systemd/network/10-mirrorcam-* && ip link delete mirrorcam0
+cp /usr/lib/mirrorcam-rig/unit-network/* /usr/lib/systemd/network/
+systemctl daemon-reload && systemctl restart systemd-networkd
 usbipd -D --device
 systemctl start mirrorcam-gadget mirrorcam-cable mirrorcam-unit
 """
