@@ -1,6 +1,7 @@
 """The Raspberry Pi's camera, by picamera2: encoded by the board where it can, scaled for the screen by its ISP."""
 
 import atexit
+import gc
 import os
 import threading
 import time
@@ -262,13 +263,15 @@ class _PacketOutput(Output):  # type: ignore[misc]  # picamera2 comes without ty
 
 
 class _SoftwareEncoder(LibavH264Encoder):  # type: ignore[misc]  # picamera2 comes without types
-    """LibavH264Encoder with forced key frames that work, and packets that come at once.
+    """LibavH264Encoder with forced key frames that work, packets that come at once, and nothing kept when it stops.
 
     Its own names the picture type by a letter, not a number, and encodes a picture on each thread: packets come several
-    pictures late (2 on two cores, more on more). Slices are as fast.
+    pictures late (2 on two cores, more on more). Slices are as fast. And it keeps the codec, which keeps its newest
+    pictures, for as long as it lives.
     """
 
     _stream: Any
+    _container: Any
 
     def force_key_frame(self) -> None:
         """Make the next picture a key frame."""
@@ -278,6 +281,11 @@ class _SoftwareEncoder(LibavH264Encoder):  # type: ignore[misc]  # picamera2 com
         super()._start()
         self._stream.codec_context.thread_type = ThreadType.SLICE  # it is opened with the first picture
         self._stream = _KeyFramesOnDemand(self._stream)
+
+    def _stop(self) -> None:
+        super()._stop()
+        self._stream = self._container = None
+        gc.collect()  # PyAV's container and its streams hold each other: they would go some time later
 
 
 class _KeyFramesOnDemand:
