@@ -20,8 +20,8 @@ _DROP_IN = """\
 Environment=PYTHONPATH=/opt/mirrorcam/rig
 ReadWritePaths=/run/mirrorcam-rig
 """
-# As Raspberry Pi OS has it for its own heaps; picamera2 asks for linux,cma.
-_HEAP_RULE = 'SUBSYSTEM=="dma_heap", GROUP="video", MODE="0660"\n'
+# As Raspberry Pi OS has it for its own heaps; picamera2 asks for linux,cma. Debian's kernel for arm64 has no heaps.
+_HEAP_RULE = 'SUBSYSTEM=="dma_heap", GROUP="video", MODE="0660"\nKERNEL=="udmabuf", GROUP="video", MODE="0660"\n'
 _TMPFILES = """\
 L+ /dev/dma_heap/linux,cma - - - - /dev/dma_heap/system
 d /run/mirrorcam-rig 0777 root root - -

@@ -1,16 +1,20 @@
 """Fits picamera2 and libcamera's Python surface to the virtual sensor, so that what runs on top runs as on a Pi."""
 
+from pathlib import Path
 from typing import Any
 
 import libcamera
 import picamera2.picamera2
 from libcamera import controls
 from picamera2 import Picamera2
+from picamera2.allocators import dmaallocator
 
 from .buffers import TwoPlaneAllocator
+from .heap import UdmabufHeap
 from .sensor import Capture, Sensor
 from .switches import Log, Switches
 
+_HEAP = Path("/dev/dma_heap/system")
 _DEFAULT_PERIOD_US = 33_333
 _captures: dict[Any, Capture] = {}  # of requests and of their buffers, the newest of each
 
@@ -18,6 +22,8 @@ _captures: dict[Any, Capture] = {}  # of requests and of their buffers, the newe
 def install() -> None:
     """Put everything in place; once in a process."""
     picamera2.picamera2.DmaAllocator = TwoPlaneAllocator
+    if not _HEAP.exists():
+        dmaallocator.DmaHeap = UdmabufHeap
     # It has no raw stream; picamera2 asks for one only where there is a Raspberry Pi's sensor.
     Picamera2._get_raw_modes = lambda _: [{"format": "NV12", "size": (640, 480)}]
     _say_yuv420()
