@@ -2,7 +2,7 @@
 
 Each cut begins with a machine as it was saved in standby, and ends with SIGKILL to QEMU, whose disks have no write
 cache: what the file has is what a medium would have. The next start is that of the services, on the disks as they were
-left, in a machine that was saved with nothing mounted; the last cuts are followed by a whole boot.
+left, in a machine that was saved with nothing mounted; the last cut is followed by a whole boot.
 """
 
 import io
@@ -29,7 +29,7 @@ from tests.virtual_pi.town import Town
 
 RECORDING_CUTS = int(os.environ.get("MIRRORCAM_CUTS", "30"))
 OFFLOAD_CUTS = int(os.environ.get("MIRRORCAM_CUTS", "24"))
-WHOLE_BOOTS = 2
+WHOLE_BOOTS = 1
 AT_ONCE = 2
 CLIPS, CLIP_BYTES = 3, 5 << 20
 LOSS_AT_MOST = 1.0  # DESIGN §7
@@ -56,8 +56,8 @@ class Saved:
         """Return a machine with copies of the disks."""
         return self.rig.copy(self.pi, name, of=of or self.disks)
 
-    def restart(self, name: str, cut: VirtualPi, *, whole: bool) -> VirtualPi:
-        """Return a machine that has started on the disks that a cut has left."""
+    def restart(self, name: str, cut: VirtualPi, services: Sequence[str], *, whole: bool) -> VirtualPi:
+        """Return a machine whose `services` have started on the disks that a cut has left."""
         pi = self.machine(name, of=(cut.unit_disk, cut.dock_disk, cut.scratch_disk))
         if whole:
             pi.machine.start()
@@ -65,7 +65,7 @@ class Saved:
         else:
             pi.machine.resume(self.unmounted)
             pi.machine.run(_ANOTHER_BOOT)
-            pi.machine.run(f"systemctl start {' '.join(_SERVICES)}", seconds=300)
+            pi.machine.run(f"systemctl start {' '.join(services)}", seconds=300)
         return pi
 
 
@@ -128,7 +128,8 @@ def _cut_a_recording(saved: Saved, number: int) -> float:
         cut_at = pi.clock()
     finally:
         pi.machine.cut_power()
-    again = saved.restart(f"recording-{number}-again", pi, whole=number >= RECORDING_CUTS - WHOLE_BOOTS)
+    is_last = number >= RECORDING_CUTS - WHOLE_BOOTS
+    again = saved.restart(f"recording-{number}-again", pi, ("mirrorcam-unit",), whole=is_last)
     try:
         told = again.wait_for("recovered")
         again.wait_for_state("standby")
@@ -157,7 +158,8 @@ def _cut_an_offload(saved: Saved, number: int) -> float:
         time.sleep(dice.uniform(0.0, 0.5))
     finally:
         pi.machine.cut_power()
-    again = saved.restart(f"offload-{number}-again", pi, whole=number >= OFFLOAD_CUTS - WHOLE_BOOTS)
+    is_last = number >= OFFLOAD_CUTS - WHOLE_BOOTS
+    again = saved.restart(f"offload-{number}-again", pi, _SERVICES, whole=is_last)
     try:
         started = time.monotonic()
         again.plug()
