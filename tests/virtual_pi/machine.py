@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.virtual_pi.root import Arch, Root
+from tests.virtual_pi.root import EMULATORS, Arch, Root
 from tests.virtual_pi.talking import Line, NoAnswerError, RefusedError, until
 
 BOOT_SECONDS = 240.0
 
 # With -cpu max the software renderer crashes under emulation.
 _PROCESSORS: dict[Arch, Sequence[str]] = {
-    "amd64": ("qemu-system-x86_64", "-cpu", "Nehalem,-pcid"),
-    "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"),
+    "amd64": ("-cpu", "Nehalem,-pcid"),
+    "arm64": ("-M", "virt", "-cpu", "cortex-a72"),
 }
 # A test run that is killed leaves no machine behind that would take a processor from the next one.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
@@ -228,7 +228,7 @@ class Machine:
     def _arguments(self) -> Sequence[str]:
         width, height = self._screen
         words = [
-            *_PROCESSORS[self._root.arch],
+            *(EMULATORS[self._root.arch], *_PROCESSORS[self._root.arch]),
             *("-accel", "tcg,thread=multi,tb-size=512", "-smp", str(self._processors), "-m", str(self._mebibytes)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-serial", "stdio", "-kernel", str(self._root.kernel), "-initrd", str(self._initrd)),

@@ -23,6 +23,8 @@ Arch = Literal["amd64", "arm64"]
 
 _PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
 _TRIPLETS: dict[Arch, str] = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+EMULATORS: dict[Arch, str] = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
+_TOOLS = ("mmdebstrap", "mke2fs", "depmod", "unshare", "cpio", "setpriv")
 _IMAGE_MIB = 2048
 # What each root has of its own, or has no use for.
 _OWN = ("boot", "dev", "etc/ld.so.cache", "opt", "usr/lib/modules", "var/cache", "var/lib/apt", "var/lib/dpkg")
@@ -69,13 +71,13 @@ class Root:
 
 def ready_root(arch: Arch) -> Root:
     """Return the root file system of today's recipe, built now if it is not there yet; raises CannotBuildError."""
+    _check_tools(arch)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorcam/virtual-pi"
     root = Root(arch, cache / f"{arch}-{_digest(arch)}")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{arch}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at once: the first one builds
         if not root.disk.exists():
-            _check_tools()
             shutil.rmtree(root.folder, ignore_errors=True)
             root.folder.mkdir()
             _build(root)
@@ -90,13 +92,13 @@ def _digest(arch: Arch) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_tools() -> None:
-    tools = ["mmdebstrap", "mke2fs", "depmod", "unshare"]
-    missing = [tool for tool in tools if shutil.which(tool, path=f"{os.environ['PATH']}:/sbin:/usr/sbin") is None]
+def _check_tools(arch: Arch) -> None:
+    place = f"{os.environ['PATH']}:/sbin:/usr/sbin"
+    missing = [tool for tool in (EMULATORS[arch], *_TOOLS) if shutil.which(tool, path=place) is None]
     if missing:
         raise CannotBuildError(f"{', '.join(missing)} is missing: 'make test-virtual-pi-deps' installs it.")
     if os.geteuid() != 0:
-        raise CannotBuildError("The virtual Pi's files belong to root: build it as root, or with sudo.")
+        raise CannotBuildError("The virtual Pi's files belong to root: run it as root, or with sudo.")
 
 
 def _native_arch() -> Arch:
@@ -255,3 +257,18 @@ def _run(*command: str) -> None:
 
 def _output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    """Build the root of the processor that is named, unless it is there; say in one sentence why that cannot be."""
+    arch = sys.argv[1]
+    try:
+        if arch not in EMULATORS:
+            raise CannotBuildError(f"There is no virtual Pi with the processor '{arch}': ARCH is amd64 or arm64.")
+        ready_root("arm64" if arch == "arm64" else "amd64")
+    except CannotBuildError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
