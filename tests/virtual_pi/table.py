@@ -23,9 +23,10 @@ def table_of(lines: list[dict[str, str]]) -> Table:
 
 
 def main() -> None:
-    """Print the table of the file that is named."""
-    file = Path(sys.argv[1])
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    """Print the table of the files that are named."""
+    files = [Path(name) for name in sys.argv[1:]]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
     Console(width=150, force_terminal=False).print(table_of(lines) if lines else "No figure was measured.")
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.virtual_pi.figures import record
+from tests.virtual_pi.machine import chosen_arch
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, VirtualPi
 
 LONG_RUNNING = tuple(service for service in (*UNIT_SERVICES, *DOCK_SERVICES) if "gadget" not in service)
@@ -15,7 +16,7 @@ def test_everything_starts_by_itself_and_nothing_has_failed(pi: VirtualPi) -> No
     state = pi.machine.try_run("systemctl is-system-running --wait", seconds=240).out.strip()
     assert state == "running", pi.machine.run("systemctl --failed; journalctl -b -p warning --no-pager | tail -50")
     seconds = pi.machine.run("systemd-analyze").splitlines()[0]
-    record("systemd", "boot, emulated", seconds.partition("finished in ")[2])
+    record("systemd", f"boot of {chosen_arch()}, emulated", seconds.partition("finished in ")[2])
 
 
 def test_each_service_is_ready_only_when_it_says_so(pi: VirtualPi) -> None:
