@@ -39,7 +39,9 @@ class Pair:
 
     def attach(self) -> None:
         """Put the unit onto the dock."""
-        self.dock.machine.run(f"usbip attach -r {_UNIT_ADDRESS} -d usbip-vudc.0")
+        command = f"usbip attach -r {_UNIT_ADDRESS} -d usbip-vudc.0"
+        # The unit's end of a wire that was just pulled lets go of it a moment later, and refuses until then.
+        until(lambda: self.dock.machine.try_run(command).code == 0, seconds=60, what="usbip to attach", pause=1.0)
 
     def detach(self) -> None:
         """Take it off."""
