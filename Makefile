@@ -49,7 +49,7 @@ test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
 
 test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and print what was measured (as root; ARCH=arm64)
 	@rm -f $(FIGURES)
-	@$(BIN)/python -m tests.virtual_pi.root $(ARCH)
+	@ARCH=$(ARCH) $(BIN)/python -m tests.virtual_pi.root
 	@status=0; ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadfile $(or $(PYTEST_ARGS),tests/virtual_pi) || status=$$?; \
 	$(BIN)/python -m tests.virtual_pi.table $(FIGURES); exit $$status
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.virtual_pi.camera import add_camera
-from tests.virtual_pi.machine import chosen_arch
 from tests.virtual_pi.pi import Rig, VirtualPi, switched_on
-from tests.virtual_pi.root import ready_root
+from tests.virtual_pi.root import chosen_arch, ready_root
 from tests.virtual_pi.town import CAMERA_SIZE, Town
 
 

@@ -1,7 +1,6 @@
 """One emulated machine: started, asked, looked at, touched by the test from outside, and cut off from its power."""
 
 import base64
-import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,11 +28,6 @@ _PANICS = 3
 # A test run that is killed leaves no machine behind that would take a processor from the next one.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _CONSOLES: dict[Arch, str] = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
-
-
-def chosen_arch() -> Arch:
-    """Return the processor that ARCH names; raises KeyError for one that there is no root for."""
-    return {"": "amd64", "amd64": "amd64", "arm64": "arm64"}[os.environ.get("ARCH", "")]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,15 @@ class Root:
         return next((self.tree / "usr/lib/modules").iterdir())
 
 
+def chosen_arch() -> Arch:
+    """Return the processor that ARCH names, amd64 where it names none; raises CannotBuildError for any other."""
+    match os.environ.get("ARCH") or "amd64":
+        case "amd64" | "arm64" as arch:
+            return arch
+        case other:
+            raise CannotBuildError(f"There is no virtual Pi with the processor '{other}': ARCH is amd64 or arm64.")
+
+
 def ready_root(arch: Arch) -> Root:
     """Return the root file system of today's recipe, built now if it is not there yet; raises CannotBuildError."""
     _check_tools(arch)
@@ -260,12 +269,9 @@ def _output(*command: str) -> str:
 
 
 def main() -> None:
-    """Build the root of the processor that is named, unless it is there; say in one sentence why that cannot be."""
-    arch = sys.argv[1]
+    """Build the root of the chosen processor, unless it is there; say in one sentence why that cannot be."""
     try:
-        if arch not in EMULATORS:
-            raise CannotBuildError(f"There is no virtual Pi with the processor '{arch}': ARCH is amd64 or arm64.")
-        ready_root("arm64" if arch == "arm64" else "amd64")
+        ready_root(chosen_arch())
     except CannotBuildError as error:
         sys.exit(str(error))
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.machine import chosen_arch
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, VirtualPi
+from tests.virtual_pi.root import chosen_arch
 
 LONG_RUNNING = tuple(service for service in (*UNIT_SERVICES, *DOCK_SERVICES) if "gadget" not in service)
 EXPOSURE_AT_MOST = 2.0

@@ -13,8 +13,8 @@ from tests.virtual_pi.camera import add_camera
 from tests.virtual_pi.cards import write_code_disk, write_disk
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.initrd import write_initrd
-from tests.virtual_pi.machine import Drive, Machine, chosen_arch
-from tests.virtual_pi.root import ready_root
+from tests.virtual_pi.machine import Drive, Machine
+from tests.virtual_pi.root import chosen_arch, ready_root
 from tests.virtual_pi.stamps import Stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.unit_inside import PATIENCE, PLACE, Enrolled, Picture, UnitInside, running_unit

@@ -12,8 +12,8 @@ import av
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.machine import chosen_arch
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi, switched_on
+from tests.virtual_pi.root import chosen_arch
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA_SIZE, PANEL, Town

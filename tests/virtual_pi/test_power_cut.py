@@ -2,7 +2,8 @@
 
 Each cut begins with a machine as it was saved in standby, and ends with SIGKILL to QEMU, whose disks have no write
 cache: what the file has is what a medium would have. The next start is that of the services, on the disks as they were
-left, in a machine that was saved with nothing mounted; the last cut is followed by a whole boot.
+left, in a machine that was saved with nothing mounted; the last cuts are followed by a whole boot.
+One cut at a time: a second machine would take from the first one what its encoder needs to keep up.
 """
 
 import io
@@ -12,8 +13,7 @@ import random
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,7 @@ from tests.virtual_pi.town import Town
 
 RECORDING_CUTS = int(os.environ.get("MIRRORCAM_CUTS", "30"))
 OFFLOAD_CUTS = int(os.environ.get("MIRRORCAM_CUTS", "24"))
-WHOLE_BOOTS = 1
-AT_ONCE = 1  # a second machine would take from the first one what its encoder needs to keep up
+WHOLE_BOOTS = 2
 CLIPS, CLIP_BYTES = 3, 5 << 20
 LOSS_AT_MOST = 1.0  # DESIGN §7
 _SERVICES = ("mirrorcam-unit", "mirrorcam-cable", "mirrorcam-bays")
@@ -97,23 +96,18 @@ def saved(rig: Rig, town: Town) -> Iterator[Saved]:
 
 
 def test_a_recording_that_is_cut_loses_a_second_at_most_and_no_other_clip(saved: Saved) -> None:
-    losses = _at_once(RECORDING_CUTS, lambda number: _cut_a_recording(saved, number))
+    losses = [_cut_a_recording(saved, number) for number in range(RECORDING_CUTS)]
     value = f"worst {max(losses):.2f} s, median {statistics.median(losses):.2f} s of {len(losses)}, emulated"
     record("power cut", "missing of a running clip, QEMU killed while it records", value, f"≤ {LOSS_AT_MOST} s")
     assert max(losses) <= LOSS_AT_MOST, sorted(losses)
 
 
 def test_an_offload_that_is_cut_loses_nothing_and_doubles_nothing(saved: Saved) -> None:
-    seconds = _at_once(OFFLOAD_CUTS, lambda number: _cut_an_offload(saved, number))
+    seconds = [_cut_an_offload(saved, number) for number in range(OFFLOAD_CUTS)]
     value = (
         f"{len(seconds)} of {len(seconds)}; all clips at the dock {statistics.median(seconds):.0f} s after the restart"
     )
     record("power cut", "no clip lost, doubled or half, QEMU killed while it hands over", value, "all")
-
-
-def _at_once(count: int, cut: Callable[[int], float]) -> list[float]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(cut, range(count)))
 
 
 def _cut_a_recording(saved: Saved, number: int) -> float:
