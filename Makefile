@@ -16,9 +16,12 @@ AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 .DEFAULT_GOAL := help
 # What makes and runs the virtual Pi: its root file system by mmdebstrap, the machine by QEMU, in software alone.
 VIRTUAL_PI_PACKAGES := cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm qemu-system-x86 util-linux
+# What an image is made by, and from which day of Debian (SNAPSHOT, DEBIAN_MIRROR and their like: docs/provisioning.md).
+IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools squashfs-tools systemd util-linux
+PROFILE ?= raspios
 FIGURES := build/virtual-pi-$(ARCH).jsonl
 
-.PHONY: help demo test test-deps test-virtual-pi test-virtual-pi-deps bench check lock
+.PHONY: help demo image image-deps test test-deps test-virtual-pi test-virtual-pi-deps bench check lock
 
 help: ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +42,13 @@ $(INSTALLED):
 demo: $(INSTALLED) ## Play the main job on this computer (ONCE=1: it tells itself; CAMERA=film.mp4 or /dev/video0)
 	@$(BIN)/python -m provisioning.demo $(if $(ONCE),--once) $(if $(CAMERA),--camera '$(CAMERA)')
 
+image: $(INSTALLED) ## Build a unit's image under build/image (as root; PROFILE=raspios or debian)
+	@$(BIN)/python -m provisioning.image '$(PROFILE)' build/image
+
+image-deps: ## Install what builds an image, by apt (as root)
+	$(AS_ROOT) apt-get update -qq
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(IMAGE_PACKAGES)
+
 test: $(INSTALLED) ## Run the whole test suite (PYTEST_ARGS= narrows it)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
@@ -50,8 +60,7 @@ test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
 test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and print what was measured (as root; ARCH=arm64)
 	@rm -f $(FIGURES)
 	@ARCH=$(ARCH) $(BIN)/python -m tests.virtual_pi.root
-	@status=0; ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadfile $(or $(PYTEST_ARGS),tests/virtual_pi) || status=$$?; \
-	$(BIN)/python -m tests.virtual_pi.table $(FIGURES); exit $$status
+	@ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadgroup $(or $(PYTEST_ARGS),tests/virtual_pi)
 
 test-virtual-pi-deps: ## Install what the virtual Pi needs, by apt (as root)
 	$(AS_ROOT) apt-get update -qq
@@ -70,12 +79,12 @@ check: $(INSTALLED) ## Format, lint, types and imports, all silent
 # An old pip takes the newest "coverage[toml]" beside a pinned "coverage", and then refuses the whole lock.
 COMPILE := .lock-venv/bin/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header \
 	--no-emit-index-url --no-annotate --no-config
-VIRTUAL_PI := tests/virtual_pi/recipe
+IMAGE_RECIPE := provisioning/image/recipe
 
-lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13, and for the virtual Pi
+lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13, and for a unit
 	$(PYTHON) -m venv --clear .lock-venv
 	.lock-venv/bin/pip install --quiet uv
 	$(COMPILE) --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
-	$(COMPILE) --extra pi --python-version 3.13 pyproject.toml --overrides $(VIRTUAL_PI)/overrides.txt -c requirements.lock \
-		-o $(VIRTUAL_PI)/requirements.lock
+	$(COMPILE) --extra pi --python-version 3.13 pyproject.toml --overrides $(IMAGE_RECIPE)/overrides.txt -c requirements.lock \
+		-o $(IMAGE_RECIPE)/requirements.lock
 	rm -r .lock-venv

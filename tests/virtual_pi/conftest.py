@@ -1,14 +1,29 @@
-"""What the tests of the virtual Pi share: one rig for the whole run, and one machine that most tests use."""
+"""What the tests of the virtual Pi share: one rig, and a machine that goes from module to module."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.virtual_pi.camera import add_camera
-from tests.virtual_pi.pi import Rig, VirtualPi, switched_on
+from tests.virtual_pi.figures import figures_file
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import Rig
 from tests.virtual_pi.root import chosen_arch, ready_root
+from tests.virtual_pi.table import print_table
 from tests.virtual_pi.town import CAMERA_SIZE, Town
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Have one worker do a whole module, and all modules that share a machine (`--dist loadgroup`)."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def pytest_terminal_summary() -> None:
+    """Print what was measured, before the lines that say what has failed."""
+    print_table(figures_file())
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +40,9 @@ def town() -> Town:
     return Town()
 
 
-@pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town, request: pytest.FixtureRequest) -> Iterator[VirtualPi]:
-    """A running machine; what one test leaves behind, the next one finds."""
-    with switched_on(rig.pi(Path(request.node.name).stem, town)) as pi:
-        yield pi
+@pytest.fixture(scope="session")
+def machines(rig: Rig, town: Town) -> Iterator[Machines]:
+    """The machine that runs in this worker, if any: a module asks for the one that it needs."""
+    machines = Machines(rig, town)
+    yield machines
+    machines.switch_off()

@@ -7,9 +7,14 @@ from pathlib import Path
 _FILE = "build/virtual-pi/figures.jsonl"
 
 
+def figures_file() -> Path:
+    """Return the file that MIRRORCAM_FIGURES names."""
+    return Path(os.environ.get("MIRRORCAM_FIGURES") or Path(__file__).parents[2] / _FILE)
+
+
 def record(point: str, what: str, value: str, wanted: str = "") -> None:
-    """Append a figure to the file that MIRRORCAM_FIGURES names, and print it."""
-    file = Path(os.environ.get("MIRRORCAM_FIGURES") or Path(__file__).parents[2] / _FILE)
+    """Append a figure to the file of figures, and print it."""
+    file = figures_file()
     file.parent.mkdir(parents=True, exist_ok=True)
     line = {"point": point, "what": what, "value": value, "wanted": wanted}
     with file.open("a", encoding="utf-8") as lines:

@@ -3,8 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ class VirtualPi:
         return [line["event"] for line in self.said(service)]
 
     def wait_for(
-        self, event: str, *, count: int = 1, seconds: float = 120.0, service: str = "mirrorcam-unit"
+        self, event: str, *, count: int = 1, seconds: float = 300.0, service: str = "mirrorcam-unit"
     ) -> dict[str, Any]:
         """Return a service's `count`th line with this event, as soon as it is there."""
 
@@ -246,25 +245,6 @@ class VirtualPi:
             size = int.from_bytes(disk.read(8), "little")
             disk.seek(512)
             return disk.read(size)
-
-
-@contextmanager
-def switched_on(pi: VirtualPi) -> Iterator[VirtualPi]:
-    """Have it run as long as the block does."""
-    try:
-        pi.machine.start()
-        yield pi
-    finally:
-        pi.machine.stop()
-
-
-@contextmanager
-def standing_by(pi: VirtualPi) -> Iterator[VirtualPi]:
-    """Have it run as long as the block does; at its beginning the unit is off the dock and in standby."""
-    with switched_on(pi):
-        pi.unplug()
-        pi.wait_for_state("standby")
-        yield pi
 
 
 def _put_system_files(tree: Path) -> None:

@@ -22,13 +22,12 @@ def table_of(lines: list[dict[str, str]]) -> Table:
     return table
 
 
-def main() -> None:
-    """Print the table of the files that are named."""
-    files = [Path(name) for name in sys.argv[1:]]
+def print_table(*files: Path) -> None:
+    """Print the table of these files; one that is not there has no figures."""
     texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
     lines = [json.loads(line) for text in texts for line in text.splitlines()]
     Console(width=150, force_terminal=False).print(table_of(lines) if lines else "No figure was measured.")
 
 
 if __name__ == "__main__":
-    main()
+    print_table(*map(Path, sys.argv[1:]))

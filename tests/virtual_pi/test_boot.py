@@ -5,11 +5,20 @@ import re
 import pytest
 
 from tests.virtual_pi.figures import record
+from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, VirtualPi
 from tests.virtual_pi.root import chosen_arch
 
+pytestmark = pytest.mark.xdist_group("with panel")
+
 LONG_RUNNING = tuple(service for service in (*UNIT_SERVICES, *DOCK_SERVICES) if "gadget" not in service)
 EXPOSURE_AT_MOST = 2.0
+
+
+@pytest.fixture(scope="module")
+def pi(machines: Machines) -> VirtualPi:
+    """A machine with the panel that a unit has."""
+    return machines.with_panel()
 
 
 def test_everything_starts_by_itself_and_nothing_has_failed(pi: VirtualPi) -> None:

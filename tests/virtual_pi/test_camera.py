@@ -14,6 +14,7 @@ from tests.virtual_pi.cards import write_code_disk, write_disk
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.initrd import write_initrd
 from tests.virtual_pi.machine import Drive, Machine
+from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.root import chosen_arch, ready_root
 from tests.virtual_pi.stamps import Stamp
 from tests.virtual_pi.talking import until
@@ -45,7 +46,8 @@ class Sensed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    machines.switch_off()
     folder = tmp_path_factory.mktemp("camera")
     root = ready_root(chosen_arch())
     enrolled = Enrolled()

@@ -10,9 +10,12 @@ import av
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.stamps import Stamp, read_stamp, stamps_in_memory
-from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS, Town
+from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS
+
+pytestmark = pytest.mark.xdist_group("in standby")
 
 STANDBY_SECONDS = 60
 # How a picture lies in memory (bytes from row to row, bytes of a pixel, whether it is mirrored): luma as the camera has
@@ -28,10 +31,9 @@ SLACK_SECONDS = 1.5
 
 
 @pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+def pi(machines: Machines) -> VirtualPi:
     """A machine in standby, off the dock, with a disk for what is dumped."""
-    with standing_by(rig.pi("memory", town, scratch_mebibytes=1024)) as pi:
-        yield pi
+    return machines.in_standby()
 
 
 def test_in_standby_nothing_is_written_for_a_minute(pi: VirtualPi) -> None:

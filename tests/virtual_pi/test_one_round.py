@@ -5,28 +5,29 @@ Short enough for a processor that is emulated twice as slowly: CI runs it with A
 
 import io
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import av
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi, switched_on
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, VirtualPi
 from tests.virtual_pi.root import chosen_arch
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import CAMERA_SIZE, PANEL, Town
+from tests.virtual_pi.town import CAMERA_SIZE
+
+pytestmark = pytest.mark.xdist_group("with panel")
 
 SECONDS = 6
 POINT = f"one round, {chosen_arch()}"
 
 
 @pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+def pi(machines: Machines) -> VirtualPi:
     """A machine with the panel that a unit has."""
-    with switched_on(rig.pi("round", town, screen=PANEL)) as pi:
-        yield pi
+    return machines.with_panel()
 
 
 def test_the_machine_is_of_the_kind_that_was_asked_for(pi: VirtualPi) -> None:

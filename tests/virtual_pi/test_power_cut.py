@@ -22,6 +22,7 @@ import av
 import pytest
 
 from tests.virtual_pi.figures import record
+from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.pi import Rig, VirtualPi
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
@@ -69,8 +70,9 @@ class Saved:
 
 
 @pytest.fixture(scope="module")
-def saved(rig: Rig, town: Town) -> Iterator[Saved]:
+def saved(machines: Machines, rig: Rig, town: Town) -> Iterator[Saved]:
     """A unit with a few clips in its spool, saved in standby off the dock, and again with its disks unmounted."""
+    machines.switch_off()
     pi = rig.pi("power", town, processors=1)
     folder = rig.folder / "power"
     pi.machine.start()

@@ -10,10 +10,13 @@ import numpy.typing as npt
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi, switched_on
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import CAMERA_SIZE, PANEL, Town
+from tests.virtual_pi.town import CAMERA_SIZE
+
+pytestmark = pytest.mark.xdist_group("with panel")
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,10 +28,9 @@ MARK = (slice(0, 120), slice(0, 260))
 
 
 @pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+def pi(machines: Machines) -> VirtualPi:
     """A machine with the panel that a unit has."""
-    with switched_on(rig.pi("screen", town, screen=PANEL)) as pi:
-        yield pi
+    return machines.with_panel()
 
 
 @pytest.fixture(autouse=True)

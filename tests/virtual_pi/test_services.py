@@ -1,24 +1,24 @@
 """Each service killed or hung at a bad moment comes back by itself, and nothing is lost, doubled or half."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import Town
+
+pytestmark = pytest.mark.xdist_group("in standby")
 
 OTHERS = ("mirrorcam-cable", "mirrorcam-bays", "mirrorcam-pages", "mirrorcam-retention")
 BIG_CLIPS, BIG_CLIP_BYTES = 3, 6 << 20
 
 
 @pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+def pi(machines: Machines) -> VirtualPi:
     """A machine whose unit waits in standby, off the dock."""
-    with standing_by(rig.pi("services", town)) as pi:
-        yield pi
+    return machines.in_standby()
 
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
@@ -53,7 +53,7 @@ def test_everything_else_at_once_in_the_middle_of_an_upload(pi: VirtualPi, signa
 def test_the_gadget_is_made_again_after_it_was_left_half_made(pi: VirtualPi) -> None:
     pi.machine.run("echo > /sys/kernel/config/usb_gadget/mirrorcam/UDC")
     offloaded = pi.count("offloaded")
-    pi.machine.run("systemctl restart mirrorcam-gadget", seconds=120)
+    pi.machine.run("systemctl restart mirrorcam-gadget", seconds=300)
     pi.plug()
     pi.wait_for("offloaded", count=offloaded + 1)
     pi.unplug()

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from tests.virtual_pi.figures import record
+from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import UNIT_ID, Town
@@ -49,7 +50,8 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(rig: Rig, town: Town) -> Iterator[Pair]:
+def pair(machines: Machines, rig: Rig, town: Town) -> Iterator[Pair]:
+    machines.switch_off()
     port = _free_port()
     unit = rig.pi("two-unit", town, extra=_wire(f"listen=127.0.0.1:{port}", _UNIT_MAC), processors=1)
     dock = rig.pi("two-dock", town, extra=_wire(f"connect=127.0.0.1:{port}", _DOCK_MAC), processors=1)

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.virtual_pi.figures import record
-from tests.virtual_pi.pi import Rig, VirtualPi, standing_by
+from tests.virtual_pi.machines import Machines
+from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import DOCK_ADDRESS, OTHER_UNIT_ID, UNIT_ID, Town
+from tests.virtual_pi.town import DOCK_ADDRESS, OTHER_UNIT_ID, UNIT_ID
+
+pytestmark = pytest.mark.xdist_group("in standby")
 
 CUTS = 12
 BIG_CLIP_BYTES = 48 << 20
@@ -18,10 +21,9 @@ STALL_AT_MOST = 30.0  # seconds after which a cable that is back must carry byte
 
 
 @pytest.fixture(scope="module")
-def pi(rig: Rig, town: Town) -> Iterator[VirtualPi]:
+def pi(machines: Machines) -> VirtualPi:
     """A machine whose unit waits in standby, off the dock."""
-    with standing_by(rig.pi("usb", town)) as pi:
-        yield pi
+    return machines.in_standby()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,44 @@
+"""The one machine that a worker has running at a time, which goes on from module to module as long as it fits.
+
+What one test leaves behind, the next one finds. A start takes a minute and more, and a machine in standby keeps a
+processor busy with its camera: so each is started once, and switched off before another one is.
+"""
+
+from collections.abc import Callable
+
+from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.town import PANEL, Town
+
+
+class Machines:
+    """Whoever asks for a machine gets the running one, if it is of that kind; any other is switched off first."""
+
+    def __init__(self, rig: Rig, town: Town) -> None:
+        self._rig = rig
+        self._town = town
+        self._kind = ""
+        self._running: VirtualPi | None = None
+
+    def with_panel(self) -> VirtualPi:
+        """Return a machine with the panel that a unit has, as it is when it was switched on."""
+        return self._of_kind("panel", lambda: self._rig.pi("panel", self._town, screen=PANEL))
+
+    def in_standby(self) -> VirtualPi:
+        """Return a machine with a small panel and a disk for what is dumped, off the dock and in standby."""
+        pi = self._of_kind("standby", lambda: self._rig.pi("standby", self._town, scratch_mebibytes=1024))
+        pi.unplug()
+        pi.wait_for_state("standby")
+        return pi
+
+    def switch_off(self) -> None:
+        """Have no machine running: for those who start their own."""
+        running, self._running, self._kind = self._running, None, ""
+        if running is not None:
+            running.machine.stop()
+
+    def _of_kind(self, kind: str, make: Callable[[], VirtualPi]) -> VirtualPi:
+        if self._running is None or self._kind != kind:
+            self.switch_off()
+            self._running, self._kind = make(), kind
+            self._running.machine.start()
+        return self._running
