@@ -34,7 +34,7 @@ def asked_with_extras(lock: dict[str, list[tuple[str, frozenset[str]]]]) -> dict
 
 
 @pytest.mark.parametrize(
-    ("path", "extra"), [("requirements.lock", "dev"), ("tests/virtual_pi/recipe/requirements.lock", "pi")]
+    ("path", "extra"), [("requirements.lock", "dev"), ("provisioning/image/recipe/requirements.lock", "pi")]
 )
 def test_what_a_locked_package_asks_for_with_extras_is_locked_with_them(path: str, extra: str) -> None:
     lock = locked(ROOT / path)

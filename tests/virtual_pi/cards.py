@@ -3,14 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
-from configparser import ConfigParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import ZipFile
 
-from tests.virtual_pi.root import HERE, PROJECT, SITE, Root, compile_python
+from provisioning.image.python_packages import SITE, install_checkout
+from tests.virtual_pi.root import HERE, Root, compile_python
 
 RIG = Path("opt/mirrorcam/rig")
 
@@ -20,7 +18,7 @@ def write_code_disk(root: Root, target: Path, add: Callable[[Path], None]) -> No
     with TemporaryDirectory(dir=target.parent) as name:
         tree = Path(name)
         tree.chmod(0o755)
-        _install(tree)
+        install_checkout(tree)
         shutil.copytree(HERE / "rig", tree / RIG)
         add(tree)
         for place in (SITE, RIG):
@@ -60,29 +58,6 @@ def write(tree: Path, place: str, content: str, *, mode: int = 0o644) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content, encoding="utf-8")
     file.chmod(mode)
-
-
-def _install(tree: Path) -> None:
-    """Install the project's wheel into the tree's venv, with its commands."""
-    site = tree / SITE
-    site.mkdir(parents=True)
-    with TemporaryDirectory() as name:
-        source = Path(name) / "source"  # a copy: a folder that was built in before would bring what is gone since
-        source.mkdir()
-        for part in ("appliance", "dock_station", "evidence", "provisioning"):
-            shutil.copytree(PROJECT / part, source / part)
-        for file in ("pyproject.toml", "README.md"):
-            shutil.copy(PROJECT / file, source)
-        options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", name)
-        subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
-        ZipFile(next(Path(name).glob("*.whl"))).extractall(site)
-    commands = ConfigParser(delimiters=("=",))
-    commands.optionxform = str  # type: ignore[assignment, method-assign]  # names of commands keep their case
-    commands.read(next(site.glob("*.dist-info")) / "entry_points.txt")
-    for command, place in commands["console_scripts"].items():
-        module, _, function = place.partition(":")
-        script = f"#!/opt/mirrorcam/bin/python3\nfrom {module} import {function}\n\n{function}()\n"
-        write(tree, f"opt/mirrorcam/bin/{command}", script, mode=0o755)
 
 
 def _give_to_root(tree: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.virtual_pi.root import EMULATORS, Arch, Root
+from provisioning.image.bootstrap import Arch
+from tests.virtual_pi.root import EMULATORS, Root
 from tests.virtual_pi.talking import Line, NoAnswerError, RefusedError, until
 
 BOOT_SECONDS = 240.0

@@ -1,0 +1,103 @@
+"""What an image is made of: the packages that all profiles share, and where each profile has them from."""
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evidence.errors import EnvironmentalError
+from provisioning.image.bootstrap import Packages
+
+RECIPE = Path(__file__).parent / "recipe"
+PROFILES = ("raspios", "debian")
+
+_DATE = "%Y%m%dT%H%M%SZ"  # as snapshot.debian.org writes it
+
+
+class NoSuchProfileError(EnvironmentalError):
+    """PROFILE names none that there is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no image profile '{name}': PROFILE is {' or '.join(PROFILES)}.")
+
+
+class NotADateError(EnvironmentalError):
+    """SNAPSHOT is not a moment as snapshot.debian.org writes it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"SNAPSHOT '{text}' is no date: write it as snapshot.debian.org does, as in 20261120T000000Z.")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A package archive: its address, and what is taken from it."""
+
+    url: str
+    suites: Sequence[str]
+    components: Sequence[str]
+    keyring: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield its lines for apt: sources.list(5)."""
+        options = f"[signed-by=/usr/share/keyrings/{self.keyring}] " if self.keyring else ""
+        for suite in self.suites:
+            yield f"deb {options}{self.url} {suite} {' '.join(self.components)}\n"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One kind of image, of the packages as they were at one moment."""
+
+    name: str
+    epoch: int  # Unix seconds: nothing in the image is younger
+    packages: Packages
+
+    @property
+    def digest(self) -> str:
+        """What stands for everything that a root of packages is made from."""
+        facts = (repr(self), *(file.name + file.read_text(encoding="utf-8") for file in _files_of_packages()))
+        return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:16]
+
+
+def load_profile(name: str, environment: Mapping[str, str]) -> Profile:
+    """Read a profile; SNAPSHOT and the archives' own variables in `environment` win over what it says.
+
+    Raises NoSuchProfileError or NotADateError.
+    """
+    if name not in PROFILES:
+        raise NoSuchProfileError(name)
+    shared, own = _read("unit"), _read(name)
+    date = environment.get("SNAPSHOT") or shared["snapshot"]
+    try:
+        moment = datetime.strptime(date, _DATE).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise NotADateError(date) from error
+    epoch = int(moment.timestamp())
+    archives = tuple(_archive(archive, date, environment) for archive in own["archives"])
+    packages = Packages(
+        suite=shared["suite"],
+        sources="".join(line for archive in archives for line in archive.lines()),
+        names=(*shared["packages"], *own["packages"]),
+        kernels={"arm64": own["kernel"], "amd64": "linux-image-amd64"},
+        preferences=own.get("preferences", ""),
+        left_out=("/usr/share/doc/*", "/usr/share/bash-completion/*"),
+        epoch=epoch,
+    )
+    return Profile(name, epoch, packages)
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((RECIPE / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _archive(table: Mapping[str, Any], date: str, environment: Mapping[str, str]) -> Archive:
+    url = environment.get(table["mirror"]) or table["snapshot"].format(date=date)
+    return Archive(url, tuple(table["suites"]), tuple(table["components"]), table.get("keyring"))
+
+
+def _files_of_packages() -> Iterator[Path]:
+    yield RECIPE / "requirements.lock"
+    yield from (Path(__file__).with_name(f"{module}.py") for module in ("bootstrap", "python_packages"))
