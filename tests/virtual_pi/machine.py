@@ -61,8 +61,8 @@ class Machine:
 
     def __init__(
         self,
-        root: Root,
-        initrd: Path,
+        arch: Arch,
+        boot: Sequence[str],
         drives: Sequence[Drive],
         folder: Path,
         *,
@@ -71,9 +71,12 @@ class Machine:
         screen: tuple[int, int] = (800, 480),
         extra: Sequence[str] = (),
     ) -> None:
-        """`folder` takes the machine's sockets, console and screenshots; `extra` are further arguments for QEMU."""
-        self._root = root
-        self._initrd = initrd
+        """`boot` is how QEMU finds what to start, `extra` are further arguments for it.
+
+        `folder` takes the machine's sockets, console and screenshots.
+        """
+        self._arch = arch
+        self._boot = boot
         self._drives = drives
         self._folder = folder
         self._processors = processors
@@ -237,11 +240,10 @@ class Machine:
     def _arguments(self) -> Sequence[str]:
         width, height = self._screen
         words = [
-            *(EMULATORS[self._root.arch], *_PROCESSORS[self._root.arch]),
+            *(EMULATORS[self._arch], *_PROCESSORS[self._arch]),
             *("-accel", "tcg,thread=multi,tb-size=512", "-smp", str(self._processors), "-m", str(self._mebibytes)),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-            *("-serial", "stdio", "-kernel", str(self._root.kernel), "-initrd", str(self._initrd)),
-            *("-append", self._command_line()),
+            *("-serial", "stdio", *self._boot),
             *("-chardev", f"socket,id=monitor,path={self._folder / 'monitor.sock'},server=on,wait=off"),
             *("-mon", "chardev=monitor,mode=control"),
             *("-device", "virtio-serial-pci", "-device", "virtio-rng-pci"),
@@ -249,14 +251,16 @@ class Machine:
             *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
             *("-device", f"virtio-gpu-pci,xres={width},yres={height}"),
         ]
-        for drive in (Drive(self._root.disk, is_written=False), *self._drives):
+        for drive in self._drives:
             how = "cache=writethrough" if drive.is_written else "readonly=on"
             words += ["-drive", f"file={drive.file},format=raw,if=virtio,{how}"]
         return [*words, *self._extra]
 
-    def _command_line(self) -> str:
-        console = _CONSOLES[self._root.arch]
-        return f"console={console} quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on"
+
+def kernel_of(root: Root, initrd: Path) -> Sequence[str]:
+    """Return how QEMU starts the kernel of `root` by itself, with this initial RAM disk."""
+    words = f"console={_CONSOLES[root.arch]} quiet loglevel=4 panic=-1 mitigations=off random.trust_cpu=on"
+    return ("-kernel", str(root.kernel), "-initrd", str(initrd), "-append", words)
 
 
 def read_ppm(content: bytes) -> npt.NDArray[np.uint8]:

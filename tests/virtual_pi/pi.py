@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.virtual_pi.cards import enable, mask, write_code_disk
 from tests.virtual_pi.initrd import write_initrd
-from tests.virtual_pi.machine import Drive, Machine
+from tests.virtual_pi.machine import Drive, Machine, kernel_of
 from tests.virtual_pi.root import HERE, PROJECT, Root
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import PAGES_PORT, SMALL_PANEL, Town
@@ -79,14 +79,14 @@ class Rig:
             scratch.truncate(scratch_mebibytes << 20)
         return self._with_disks(folder, town, disks, extra=extra, processors=processors, screen=screen)
 
-    def copy(self, pi: "VirtualPi", name: str, *, of: Sequence[Path], processors: int = 1) -> "VirtualPi":
+    def copy(self, pi: "VirtualPi", name: str, *, of: Sequence[Path]) -> "VirtualPi":
         """Return a machine that is switched off, with copies `of` these disks (unit's, dock's, scratch)."""
         folder = self.folder / name
         folder.mkdir()
         disks = [folder / disk.name for disk in of]
         for source, copy in zip(of, disks, strict=True):
             subprocess.run(["cp", "--sparse=always", str(source), str(copy)], check=True)
-        return self._with_disks(folder, pi.town, disks, extra=(), processors=processors, screen=SMALL_PANEL)
+        return self._with_disks(folder, pi.town, disks, extra=(), processors=2, screen=SMALL_PANEL)
 
     def _with_disks(
         self,
@@ -98,8 +98,12 @@ class Rig:
         processors: int,
         screen: tuple[int, int],
     ) -> "VirtualPi":
-        drives = [Drive(self.code, is_written=False), *(Drive(disk, is_written=True) for disk in disks)]
-        machine = Machine(self.root, self.initrd, drives, folder, extra=extra, processors=processors, screen=screen)
+        drives = [
+            *(Drive(disk, is_written=False) for disk in (self.root.disk, self.code)),
+            *(Drive(disk, is_written=True) for disk in disks),
+        ]
+        boot = kernel_of(self.root, self.initrd)
+        machine = Machine(self.root.arch, boot, drives, folder, extra=extra, processors=processors, screen=screen)
         return VirtualPi(machine, town, *disks)
 
 

@@ -13,7 +13,7 @@ from tests.virtual_pi.camera import add_camera
 from tests.virtual_pi.cards import write_code_disk, write_disk
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.initrd import write_initrd
-from tests.virtual_pi.machine import Drive, Machine
+from tests.virtual_pi.machine import Drive, Machine, kernel_of
 from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.root import chosen_arch, ready_root
 from tests.virtual_pi.stamps import Stamp
@@ -56,8 +56,11 @@ def bench(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Itera
     enrolled.enrol(folder / "data/unit", policy=POLICY, settings=SETTINGS)
     enrolled.enrol(folder / "data/hearing", policy=f"{POLICY}record_audio = true\n", settings=SETTINGS)
     write_disk(folder / "data", folder / "data.ext4", label="data", mebibytes=128)
-    drives = [Drive(folder / "code.ext4", is_written=False), Drive(folder / "data.ext4", is_written=True)]
-    machine = Machine(root, folder / "initrd", drives, folder / "run")
+    drives = [
+        *(Drive(disk, is_written=False) for disk in (root.disk, folder / "code.ext4")),
+        Drive(folder / "data.ext4", is_written=True),
+    ]
+    machine = Machine(root.arch, kernel_of(root, folder / "initrd"), drives, folder / "run")
     machine.start()
     try:
         machine.run(f"mkdir -p {PLACE} && mount /dev/vdc {PLACE}")

@@ -2,7 +2,7 @@
 
 Each cut begins with a machine as it was saved in standby, and ends with SIGKILL to QEMU, whose disks have no write
 cache: what the file has is what a medium would have. The next start is that of the services, on the disks as they were
-left, in a machine that was saved with nothing mounted; the last cuts are followed by a whole boot.
+left, in a machine that was saved with nothing mounted; the last of many cuts are followed by a whole boot.
 One cut at a time: a second machine would take from the first one what its encoder needs to keep up.
 """
 
@@ -73,7 +73,7 @@ class Saved:
 def saved(machines: Machines, rig: Rig, town: Town) -> Iterator[Saved]:
     """A unit with a few clips in its spool, saved in standby off the dock, and again with its disks unmounted."""
     machines.switch_off()
-    pi = rig.pi("power", town, processors=1)
+    pi = rig.pi("power", town)
     folder = rig.folder / "power"
     pi.machine.start()
     pi.unplug()
@@ -124,7 +124,7 @@ def _cut_a_recording(saved: Saved, number: int) -> float:
         delivered = _newest_picture(pi)
     finally:
         pi.machine.cut_power()
-    is_last = number >= RECORDING_CUTS - WHOLE_BOOTS
+    is_last = number >= max(RECORDING_CUTS - WHOLE_BOOTS, WHOLE_BOOTS)
     again = saved.restart(f"recording-{number}-again", pi, ("mirrorcam-unit",), whole=is_last)
     try:
         told = again.wait_for("recovered")
@@ -154,7 +154,7 @@ def _cut_an_offload(saved: Saved, number: int) -> float:
         time.sleep(dice.uniform(0.0, 0.5))
     finally:
         pi.machine.cut_power()
-    is_last = number >= OFFLOAD_CUTS - WHOLE_BOOTS
+    is_last = number >= max(OFFLOAD_CUTS - WHOLE_BOOTS, WHOLE_BOOTS)
     again = saved.restart(f"offload-{number}-again", pi, _SERVICES, whole=is_last)
     try:
         started = time.monotonic()
