@@ -82,12 +82,19 @@ def _install(packages: Packages, arch: Arch, folder: Path, tree: Path) -> None:
     package.unlink()
 
 
+# An unpacked package is in no database; whoever lists what a root consists of reads dpkg's.
+_NOTE_PACKAGES = (
+    'for file in "$1"/var/cache/apt/archives/*.deb; do '
+    'dpkg-deb --field "$file" Package Version Architecture Source && echo "Status: install ok unpacked" && echo; '
+    'done > "$1/var/lib/dpkg/status"'
+)
+
+
 def _unpack(packages: Packages, arch: Arch, folder: Path, tree: Path) -> None:
     names = ("apt", packages.kernels[arch], *packages.names)
     # A pattern stands alone: mmdebstrap splits no list that has one.
-    _mmdebstrap(
-        packages, arch, folder, tree, "--variant=extract", "--include=?essential", f"--include={','.join(names)}"
-    )
+    choose = ("--variant=extract", "--include=?essential", f"--include={','.join(names)}")
+    _mmdebstrap(packages, arch, folder, tree, *choose, f"--extract-hook={_NOTE_PACKAGES}")
 
 
 def _mmdebstrap(packages: Packages, arch: Arch, folder: Path, tree: Path, *options: str) -> None:
@@ -113,7 +120,11 @@ def _take_over_what_scripts_made(source_tree: Path, tree: Path, *, here: str, th
     for source in sorted(source_tree.rglob("*")):
         place = source.relative_to(source_tree)
         target = tree / place
-        if here in str(place) or str(place).startswith(_OWN) or os.path.lexists(target):
+        if here in str(place) or str(place).startswith(_OWN):
+            continue
+        if source.is_symlink() and _is_empty_folder(target):
+            target.rmdir()  # var/run is a folder until a script has made it a link
+        if os.path.lexists(target):
             continue
         if source.is_symlink():
             target.symlink_to(str(source.readlink()).replace(here, there))
@@ -122,6 +133,10 @@ def _take_over_what_scripts_made(source_tree: Path, tree: Path, *, here: str, th
         elif source.is_file():
             shutil.copy2(source, target)
         _give_alike(source, target)
+
+
+def _is_empty_folder(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink() and not any(place.iterdir())
 
 
 def _give_alike(source: Path, target: Path) -> None:

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from evidence.errors import EnvironmentalError
 from provisioning.image.bootstrap import Packages
 
 RECIPE = Path(__file__).parent / "recipe"
 PROFILES = ("raspios", "debian")
 
+_SECONDS = 30.0
 _DATE = "%Y%m%dT%H%M%SZ"  # as snapshot.debian.org writes it
 
 
@@ -31,14 +34,35 @@ class NotADateError(EnvironmentalError):
         super().__init__(f"SNAPSHOT '{text}' is no date: write it as snapshot.debian.org does, as in 20261120T000000Z.")
 
 
+class ArchiveUnreachableError(EnvironmentalError):
+    """A package archive is not where it should be."""
+
+    def __init__(self, place: str, reason: str, variable: str) -> None:
+        super().__init__(
+            f"No packages can be fetched from {place} ({reason}): name a mirror in {variable}, or try later."
+        )
+
+
 @dataclass(frozen=True)
 class Archive:
     """A package archive: its address, and what is taken from it."""
 
     url: str
+    mirror: str  # the variable that names another address for it
     suites: Sequence[str]
     components: Sequence[str]
     keyring: str | None = None
+
+    def check(self) -> None:
+        """Raise ArchiveUnreachableError where its suites' lists are not there."""
+        for suite in self.suites:
+            place = f"{self.url}/dists/{suite}/InRelease"
+            try:
+                httpx.head(place, timeout=_SECONDS, follow_redirects=True).raise_for_status()
+            except httpx.HTTPStatusError as error:
+                raise ArchiveUnreachableError(place, f"it answers {error.response.status_code}", self.mirror) from error
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise ArchiveUnreachableError(place, str(error), self.mirror) from error
 
     def lines(self) -> Iterator[str]:
         """Yield its lines for apt: sources.list(5)."""
@@ -52,6 +76,7 @@ class Profile:
     """One kind of image, of the packages as they were at one moment."""
 
     name: str
+    archives: Sequence[Archive]
     epoch: int  # Unix seconds: nothing in the image is younger
     packages: Packages
 
@@ -86,7 +111,7 @@ def load_profile(name: str, environment: Mapping[str, str]) -> Profile:
         left_out=("/usr/share/doc/*", "/usr/share/bash-completion/*"),
         epoch=epoch,
     )
-    return Profile(name, epoch, packages)
+    return Profile(name, archives, epoch, packages)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -95,7 +120,9 @@ def _read(name: str) -> dict[str, Any]:
 
 def _archive(table: Mapping[str, Any], date: str, environment: Mapping[str, str]) -> Archive:
     url = environment.get(table["mirror"]) or table["snapshot"].format(date=date)
-    return Archive(url, tuple(table["suites"]), tuple(table["components"]), table.get("keyring"))
+    return Archive(
+        url.rstrip("/"), table["mirror"], tuple(table["suites"]), tuple(table["components"]), table.get("keyring")
+    )
 
 
 def _files_of_packages() -> Iterator[Path]:

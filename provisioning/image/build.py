@@ -1,0 +1,76 @@
+"""Builds an image: the root of packages, the unit's root, its slots, the card; and what others check it by."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from evidence.durable import write_durably
+from provisioning.image.bootstrap import this_arch
+from provisioning.image.components import components_of
+from provisioning.image.partitions import write_card, write_data
+from provisioning.image.profiles import Profile
+from provisioning.image.root import ready_tree
+from provisioning.image.slots import write_boot, write_firmware, write_root
+from provisioning.image.tools import check_root, check_tools
+from provisioning.image.tree import finish_tree
+
+TOOLS = (
+    *("mmdebstrap", "dpkg-deb", "depmod", "unshare", "systemd-sysusers", "cpio", "mksquashfs", "mkfs.vfat", "mcopy"),
+    *("mke2fs", "genimage"),
+)
+_PIECE = 1 << 20
+_UNFINISHED = ".unfinished-"  # what a build that was ended at once has left
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished image: its file, its digest, and the list of its components beside it."""
+
+    image: Path
+    sha256: str
+    components: Path
+
+
+def build_image(profile: Profile, folder: Path, cache: Path, say: Callable[[str], None]) -> Built:
+    """Build the image of a profile into `folder`; `say` is told what is being done.
+
+    An image appears whole or not at all: an interrupted build leaves the root of packages in `cache`, and nothing else.
+    Raises ToolsMissingError, NotRootError, ArchiveUnreachableError or ToolFailedError.
+    """
+    check_tools(TOOLS, remedy="'make image-deps' installs it")
+    check_root("The image's files")
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(leftover)
+    name = f"mirrorcam-{profile.name}-{version('mirrorcam')}"
+    say("the packages, unless they are there from before …")
+    packages, runnable = (ready_tree(profile, arch, cache) for arch in ("arm64", this_arch()))
+    with TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as work:
+        parts, tree = Path(work) / "parts", Path(work) / "tree"
+        parts.mkdir()
+        say("the unit's root file system …")
+        finish_tree(profile, packages, runnable, tree)
+        write_root(profile, tree, parts / "root.squashfs")
+        say("the boot partitions and the card …")
+        write_boot(profile, packages, parts / "boot.vfat")
+        write_firmware(profile, packages, parts / "firmware.vfat")
+        write_data(profile, parts / "data.ext4")
+        image = write_card(name, parts, Path(work))
+        digest = _sha256(image)
+        bill = components_of(profile, tree, digest)
+        shutil.move(image, folder / image.name)
+    write_durably(folder / f"{name}.cdx.json", bill.encode())
+    write_durably(folder / f"{name}.img.sha256", f"{digest}  {name}.img\n".encode())
+    return Built(folder / f"{name}.img", digest, folder / f"{name}.cdx.json")
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,116 @@
+"""The unit's root file system: the packages, this checkout, our services, and nothing that anybody could log in by."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from provisioning.image.bootstrap import modules_of
+from provisioning.image.profiles import RECIPE, Profile
+from provisioning.image.python_packages import PROJECT, SITE, compile_python, install_checkout
+from provisioning.image.tools import run
+
+_SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
+_ENABLED = {
+    "multi-user.target": (*_SERVICES, "systemd-networkd.service"),
+    "local-fs.target": ("mirrorcam-grow.service",),
+}
+# Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
+_MASKED = (
+    *("getty@.service", "serial-getty@.service", "console-getty.service", "container-getty@.service", "getty.target"),
+    *("emergency.service", "rescue.service", "debug-shell.service", "systemd-logind.service"),
+    *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
+    *(
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "dpkg-db-backup.timer",
+        "e2scrub_all.timer",
+        "e2scrub_reap.service",
+    ),
+    *("fstrim.timer", "systemd-networkd-wait-online.service", "systemd-repart.service", "systemd-firstboot.service"),
+    *("systemd-random-seed.service", "systemd-update-utmp.service", "systemd-user-sessions.service"),
+    *("ldconfig.service", "systemd-pcrmachine.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service"),
+)
+# Drivers of radios: what is not there cannot be loaded.
+_RADIOS = (
+    *("kernel/drivers/net/wireless", "kernel/drivers/bluetooth", "kernel/net/bluetooth", "kernel/net/wireless"),
+    *("kernel/net/mac80211", "kernel/net/rfkill", "kernel/drivers/nfc", "kernel/net/nfc", "kernel/net/ieee802154"),
+)
+# What building leaves behind, which is of no use on a unit and differs from build to build.
+_LEFT_BEHIND = ("boot", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
+
+
+def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) -> None:
+    """Make `target` the unit's root of the tree of `packages`; `runnable` is a tree that can be run here.
+
+    Raises ToolFailedError.
+    """
+    run("cp", "-a", "--reflink=auto", str(packages), str(target))
+    install_checkout(target)
+    compile_python(runnable, target / SITE)
+    _put_our_files(target)
+    _make_people(target, profile.epoch)
+    _take_radios_out(target)
+    for place in _LEFT_BEHIND:
+        _empty(target / place)
+    (target / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
+    (target / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
+    (target / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
+    for place in ("etc/.updated", "var/.updated"):
+        (target / place).touch()  # nothing is to be made anew at each start: systemd-update-done.service(8)
+    _clamp_times(target, profile.epoch)
+
+
+def _put_our_files(tree: Path) -> None:
+    shutil.copytree(RECIPE / "overlay", tree, dirs_exist_ok=True)
+    system = PROJECT / "systemd"
+    for service in _SERVICES:
+        shutil.copy(system / "system" / service, tree / "usr/lib/systemd/system")
+    shutil.copy(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d")
+    shutil.copytree(system / "network/unit", tree / "usr/lib/systemd/network", dirs_exist_ok=True)
+    for target, units in _ENABLED.items():
+        wants = tree / f"etc/systemd/system/{target}.wants"
+        wants.mkdir(parents=True, exist_ok=True)
+        for unit in units:
+            _link(wants / unit, f"/usr/lib/systemd/system/{unit}")
+    for unit in _MASKED:
+        _link(tree / "etc/systemd/system" / unit, "/dev/null")
+
+
+def _link(place: Path, target: str) -> None:
+    place.unlink(missing_ok=True)
+    place.symlink_to(target)
+
+
+def _make_people(tree: Path, epoch: int) -> None:
+    run("systemd-sysusers", f"--root={tree}", environment={"SOURCE_DATE_EPOCH": str(epoch)})
+    for backup in (tree / "etc").glob("*-"):  # passwd-, shadow- and their like, as they were before
+        backup.unlink()
+
+
+def _take_radios_out(tree: Path) -> None:
+    modules = modules_of(tree)
+    for place in _RADIOS:
+        shutil.rmtree(modules / place, ignore_errors=True)
+    run("depmod", "-b", str(tree), modules.name)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _clamp_times(tree: Path, epoch: int) -> None:
+    """Let nothing be younger than the packages; what is older keeps its time: by it Python knows what is compiled."""
+    for place in _all_of(tree):
+        if place.lstat().st_mtime > epoch:
+            os.utime(place, (epoch, epoch), follow_symlinks=False)
+
+
+def _all_of(tree: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(tree, topdown=False):
+        yield from (Path(folder) / name for name in (*files, *folders))
+    yield tree
