@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # What tests call beyond Python, by where those tests are. A test that still meets a missing program fails.
 NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
+    "tests/unit/provisioning/test_firewall.py": ("ip", "nft"),
     "tests/unit/provisioning/test_install.py": ("nft", "systemctl", "systemd-sysusers", "unshare"),
     "tests/unit/dock_station/test_backup.py": ("pg_virtualenv", "pg_dump"),
     "tests/unit/dock_station/test_catalogue.py": ("pg_virtualenv",),

@@ -1,6 +1,7 @@
 """Mirrorcam's own code on the dock: a venv at /opt/mirrorcam, from the locked packages and one wheel."""
 
 import hashlib
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -77,6 +78,12 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
+def _version_in(stamp: str) -> str:
+    """Return what people tell one mirrorcam from another by: its version, its digest's beginning, its Python."""
+    found = re.fullmatch(r"mirrorcam (\S+), ([0-9a-f]{8})[0-9a-f]*, (python \S+)\n", stamp)
+    return f"{found[1]} ({found[2]}, {found[3]})" if found else "one that cannot be told"
+
+
 @dataclass(frozen=True)
 class Code:
     """The venv that the services run in, by the system's own Python."""
@@ -94,7 +101,7 @@ class Code:
         wanted = self._wanted(machine)
         if wanted is None or there == wanted:
             return None
-        return f"{HOME} holds another {there.partition(',')[0]} than this one ({version('mirrorcam')})"
+        return f"{HOME} holds another mirrorcam than this one, {_version_in(there)} and not {_version_in(wanted)}"
 
     def apply(self, machine: Machine) -> None:
         """Make the venv, or bring it up to this code; services take it up when they are started again."""

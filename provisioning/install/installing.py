@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from evidence.errors import EnvironmentalError, MirrorcamError, reason_of
+from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError, reason_of
 from provisioning.install.machine import Machine
 from provisioning.install.steps import OnlyCheckedError, Step
 
@@ -10,13 +10,14 @@ from provisioning.install.steps import OnlyCheckedError, Step
 class StepFailedError(EnvironmentalError):
     """A step could not be taken."""
 
-    def __init__(self, step: Step, reason: str, done: int) -> None:
+    def __init__(self, step: Step, reason: str, done: int, exit_code: ExitCode) -> None:
         before = f"{done} before it {'is' if done == 1 else 'are'} done" if done else "nothing was changed before it"
         super().__init__(
             f"The step '{step.name}' failed: {reason.rstrip('.')}; {before}. See to it and call this again: it goes on "
             "from there."
         )
         self.step = step
+        self.exit_code = exit_code
 
 
 class NoEffectError(EnvironmentalError):
@@ -54,7 +55,8 @@ def install(steps: Iterable[Step], machine: Machine, tell: Callable[[Step], obje
             continue
         except (MirrorcamError, OSError) as error:
             place = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-            raise StepFailedError(step, f"{reason_of(error)}{place}", done) from error
+            code = error.exit_code if isinstance(error, MirrorcamError) else ExitCode.ENVIRONMENT
+            raise StepFailedError(step, f"{reason_of(error)}{place}", done, code) from error
         done += 1
         tell(step)
     return left

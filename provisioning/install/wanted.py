@@ -16,6 +16,7 @@ DOCK = "/var/lib/mirrorcam/dock"
 DOCK_USER = "mirrorcam-dock"
 FIREWALL = "/etc/mirrorcam/firewall.nft"
 FIREWALL_SERVICE = "mirrorcam-firewall.service"
+_AGAIN = "nftables.service.d/mirrorcam.conf"
 SERVICES = ("mirrorcam-bays.service", "mirrorcam-pages.service", "mirrorcam-retention.service")
 
 # nftables: the firewall; udev: the library by which the dock sees its bays; python3-venv: where its code lives.
@@ -129,6 +130,9 @@ def _networks(machine: Machine) -> list[Step]:
 def _services() -> list[Step]:
     units = (FIREWALL_SERVICE, *SERVICES)
     files = [File(f"/etc/systemd/system/{unit}", shipped(f"system/{unit}"), "service", _RELOAD_UNITS) for unit in units]
+    files.append(
+        File(f"/etc/systemd/system/{_AGAIN}", shipped(f"system/{_AGAIN}"), "firewall after Debian's own", _RELOAD_UNITS)
+    )
     return [*files, AtBoot(FIREWALL_SERVICE, "sysinit.target"), *map(AtBoot, SERVICES)]
 
 

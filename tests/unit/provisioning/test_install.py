@@ -86,7 +86,7 @@ def digest(root: Path) -> str:
 
 
 def test_what_was_installed_is_what_the_files_of_systemd_say(installed: Machine) -> None:
-    for unit in (*SERVICES, "mirrorcam-firewall.service"):
+    for unit in (*SERVICES, "mirrorcam-firewall.service", "nftables.service.d/mirrorcam.conf"):
         assert (
             installed.path(f"/etc/systemd/system/{unit}").read_bytes() == (ROOT / "systemd/system" / unit).read_bytes()
         )
