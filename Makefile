@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := tests/conformance
 # A Node.js that is there already brings its own npm, which Debian's package would not go together with.
-DEBIAN_PACKAGES := age chromium ffmpeg iproute2 jq openssl postgresql umockdev xdotool xvfb $(if $(shell command -v npm),,nodejs npm)
+DEBIAN_PACKAGES := age chromium ffmpeg iproute2 jq nftables openssl postgresql systemd umockdev xdotool xvfb $(if $(shell command -v npm),,nodejs npm)
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
@@ -81,10 +81,11 @@ COMPILE := .lock-venv/bin/uv pip compile --quiet --universal --generate-hashes -
 	--no-emit-index-url --no-annotate --no-config
 IMAGE_RECIPE := provisioning/image/recipe
 
-lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13, and for a unit
+lock: ## Resolve the dependencies anew, with hashes, for Python 3.11 to 3.13, for a dock, and for a unit
 	$(PYTHON) -m venv --clear .lock-venv
 	.lock-venv/bin/pip install --quiet uv
 	$(COMPILE) --extra dev --python-version 3.11 pyproject.toml -o requirements.lock
+	$(COMPILE) --python-version 3.11 pyproject.toml -c requirements.lock -o provisioning/install/requirements.lock
 	$(COMPILE) --extra pi --python-version 3.13 pyproject.toml --overrides $(IMAGE_RECIPE)/overrides.txt -c requirements.lock \
 		-o $(IMAGE_RECIPE)/requirements.lock
 	rm -r .lock-venv

@@ -12,6 +12,7 @@ from dock_station import doctor, journal, running
 from dock_station.catalogue import schema
 from dock_station.catalogue.database import CatalogueFailsError
 from dock_station.clock import ClockWatch, utc_now
+from dock_station.commands.backups import back_up, bring_back
 from dock_station.commands.care import alarms_app, clock_app, unit_app
 from dock_station.commands.clips import clips_app, custody_app
 from dock_station.commands.common import FolderOption, opened, say
@@ -20,7 +21,7 @@ from dock_station.dock import Dock
 from dock_station.retention.worker import RetentionWorker, Run, run_every
 from dock_station.settings import DockFolder
 from evidence import commandline
-from evidence.commandline import group
+from evidence.commandline import examples, group
 from evidence.errors import MirrorcamError
 from evidence.memory import forbid_core_dumps
 from evidence.supervisor import Supervisor
@@ -42,6 +43,7 @@ And for whoever looks after it:
     mirrorcam-dock doctor --folder dock
     mirrorcam-dock clips list --folder dock
     mirrorcam-dock custody verify --folder dock
+    mirrorcam-dock backup town-hall.tar --folder dock
 
 Exit codes: 0 all is well; 1 it could not be done, or something was found; 2 wrong usage; 3 something is not what it was
 when it was taken in or written; 4 a passphrase does not fit; 5 a file, the disk or the database does not do its part.
@@ -53,6 +55,8 @@ app.add_typer(keyslot_app, name="keyslot")
 app.add_typer(unit_app, name="unit")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(clock_app, name="clock")
+app.command("backup", epilog=examples("mirrorcam-dock backup /mnt/usb/town-hall.tar --folder dock"))(back_up)
+app.command("restore", epilog=examples("mirrorcam-dock restore /mnt/usb/town-hall.tar --folder new-dock"))(bring_back)
 
 
 class FindingsError(MirrorcamError):

@@ -19,6 +19,7 @@ from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
+from provisioning.install.command import install_dock
 from provisioning.passphrases import PassphraseSource, TwoPassphrases
 from provisioning.placing import SetUp
 from provisioning.policies import PROFILES, NoPolicyError, policy_file, profile, sign_first_policy, sign_policy
@@ -49,6 +50,14 @@ app.add_typer(authority_app, name="authority")
 app.add_typer(dock_app, name="dock")
 app.add_typer(unit_app, name="unit")
 app.add_typer(policy_app, name="policy")
+dock_app.command(
+    "install",
+    epilog=examples(
+        "mirrorcam-provision dock install --administrator it-example",
+        "mirrorcam-provision dock install --check",
+        "mirrorcam-provision dock install --root /mnt/image",
+    ),
+)(install_dock)
 
 
 def _name(text: str | None) -> str | None:

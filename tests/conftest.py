@@ -1,5 +1,6 @@
 """Before any test runs: say which programs are missing, and which of the chosen tests need them."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ ROOT = Path(__file__).parents[1]
 # What tests call beyond Python, by where those tests are. A test that still meets a missing program fails.
 NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning": ("openssl",),
+    "tests/unit/provisioning/test_firewall.py": ("ip", "nft"),
+    "tests/unit/provisioning/test_install.py": ("nft", "systemctl", "systemd-sysusers", "unshare"),
+    "tests/unit/dock_station/test_backup.py": ("pg_virtualenv", "pg_dump"),
     "tests/unit/dock_station/test_catalogue.py": ("pg_virtualenv",),
     "tests/unit/dock_station/test_both_databases.py": ("pg_virtualenv",),
     "tests/unit/dock_station/test_running.py": ("pg_virtualenv",),
@@ -29,7 +33,7 @@ def is_there(need: str) -> bool:
     """Tell whether a program, or what npm installs, is on this machine."""
     if need == "Node packages":
         return (ROOT / "tests/conformance/node_modules").is_dir()
-    return shutil.which(need) is not None
+    return shutil.which(need, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
 
 
 def missing_for(tests: Iterable[str], is_there: Callable[[str], bool]) -> dict[str, list[str]]:

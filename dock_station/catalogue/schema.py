@@ -40,7 +40,17 @@ def revision(catalogue: Catalogue) -> str | None:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return None  # SQLite makes an empty file of one that is asked
     with catalogue.reading() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the version of the tables that a connection sees, or None where there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_known(revision: str) -> bool:
+    """Say whether this software knows tables of a version: its own, and every earlier one."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def require_current(catalogue: Catalogue) -> None:

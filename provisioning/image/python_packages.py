@@ -41,7 +41,7 @@ def install_checkout(tree: Path) -> None:
     with TemporaryDirectory() as name:
         source = Path(name) / "source"  # a copy: a folder that was built in before would bring what is gone since
         source.mkdir()
-        for part in ("appliance", "dock_station", "evidence", "provisioning"):
+        for part in ("appliance", "dock_station", "evidence", "provisioning", "systemd"):
             shutil.copytree(PROJECT / part, source / part, ignore=shutil.ignore_patterns("__pycache__"))
         for file in ("pyproject.toml", "README.md"):
             shutil.copy(PROJECT / file, source)

@@ -17,7 +17,7 @@ BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(s
 def inside(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The names of all files in a wheel that was built just now, of a copy: building leaves things behind."""
     source, wheels = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
-    for name in PACKAGES:
+    for name in (*PACKAGES, "systemd"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -36,6 +36,14 @@ def test_a_wheel_has_all_that_the_package_has(inside: set[str], package: str) ->
     }
     assert len(files) > 10
     assert files - inside == set()
+
+
+def test_a_wheel_has_what_an_installation_puts_in_place(inside: set[str]) -> None:
+    (data,) = {name.partition("/")[0] for name in inside if ".data/" in name}
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "systemd").rglob("*") if path.is_file()}
+    assert len(files) > 10
+    assert {f"{data}/data/share/mirrorcam/{file}" for file in files} <= inside
+    assert "provisioning/install/requirements.lock" in inside
 
 
 def test_a_wheel_has_what_the_dock_needs_beside_its_code(inside: set[str]) -> None:
