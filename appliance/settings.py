@@ -10,6 +10,7 @@ from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
 from evidence.durable import sync_folder, write_durably
+from evidence.enrolment import DockUrl
 from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import UnitId
 from evidence.policy import SignedPolicy, check_not_older, open_signed, read_signed
@@ -17,11 +18,9 @@ from evidence.signature import Signed, Signer
 from evidence.strict import read_json, read_settings, write_json
 
 
-class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """unit.toml: what differs between units and boards but is no policy."""
+class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What differs between boards: camera, screen and storage."""
 
-    unit_id: UnitId
-    dock_url: Annotated[str, msgspec.Meta(pattern=r"^https://[^/]+$")]
     video_width: Annotated[int, msgspec.Meta(ge=160, le=3840, multiple_of=2)] = 1280
     video_height: Annotated[int, msgspec.Meta(ge=120, le=2160, multiple_of=2)] = 720
     video_bits_per_second: Annotated[int, msgspec.Meta(ge=200_000, le=50_000_000)] = 8_000_000
@@ -29,6 +28,19 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     screen_width: Annotated[int, msgspec.Meta(ge=160, le=1920)] = 800
     screen_height: Annotated[int, msgspec.Meta(ge=120, le=1200)] = 480
     storage_reserve_minutes: Annotated[int, msgspec.Meta(ge=0, le=600)] = 30
+
+
+class UnitSettings(Board, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """unit.toml: what differs between units and boards but is no policy."""
+
+    unit_id: UnitId
+    dock_url: DockUrl
+
+
+class EnrolmentSettings(Board, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """enrolment.toml, which a card brings for a unit to be: `dock_url` is the door at which it asks to be enrolled."""
+
+    dock_url: DockUrl
 
 
 class NotEnrolledError(EnvironmentalError):
@@ -41,7 +53,11 @@ class NotEnrolledError(EnvironmentalError):
 
 @dataclass(frozen=True)
 class UnitFolder:
-    """The files of one unit: what enrolment put there, and `data/`, the only place that recordings are written to."""
+    """The files of one unit: what enrolment put there, and `data/`, the only place that recordings are written to.
+
+    A card for a unit that its first docking is to enrol holds `authority.crt` and `enrolment.toml` alone. Of what
+    enrolment adds, `unit.toml` comes last: with it the unit is enrolled, without it it is not.
+    """
 
     path: Path
 
@@ -49,6 +65,11 @@ class UnitFolder:
     def settings_file(self) -> Path:
         """Unit settings, TOML."""
         return self.path / "unit.toml"
+
+    @property
+    def enrolment_file(self) -> Path:
+        """What a unit to be is told by its card, TOML; no secret, and of no use any more once it is enrolled."""
+        return self.path / "enrolment.toml"
 
     @property
     def key_file(self) -> Path:
@@ -86,6 +107,17 @@ class UnitFolder:
             return read_settings(self.settings_file, UnitSettings)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotEnrolledError(self.settings_file) from error
+
+    def is_to_be_enrolled(self) -> bool:
+        """Say whether the first docking is still to come, as the card wants it."""
+        return self.enrolment_file.exists() and not self.settings_file.exists()
+
+    def enrolment_settings(self) -> EnrolmentSettings:
+        """Read enrolment.toml; raises NotEnrolledError or SettingsError."""
+        try:
+            return read_settings(self.enrolment_file, EnrolmentSettings)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotEnrolledError(self.enrolment_file) from error
 
     def signer(self) -> Signer:
         """Return the key that signs manifests; raises SigningKeyError."""
@@ -137,12 +169,15 @@ class UnitFolder:
         """Bring to an end what `keep_policy` had begun when the power went; raises SchemaError or OSError."""
         if not self._arriving_policy_file.exists():
             return
-        document = self._policy_document()
+        self.place_policy(self._policy_document())
+        self._arriving_policy_file.unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    def place_policy(self, document: Signed) -> None:
+        """Write a policy's three files, one after the other: for who has it kept as one, or begins anew when cut."""
         write_durably(self.policy_file, document.content)
         write_durably(self.policy_file.with_name("policy.toml.sig"), document.signature)
         write_durably(self.policy_file.with_name("policy.toml.crt"), document.certificate)
-        self._arriving_policy_file.unlink(missing_ok=True)
-        sync_folder(self.path)
 
     @property
     def _arriving_policy_file(self) -> Path:

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from appliance.settings import UnitFolder, UnitSettings
 from evidence.certificates import Holder, Role, load_certificate
+from evidence.enrolment import NotARequestError, requested_key
 from evidence.errors import MirrorcamError
 from evidence.strict import read_toml
 from provisioning.authority import AuthorityFolder
@@ -96,17 +97,15 @@ def request_unit(folder: UnitFolder, unit_id: str) -> SetUp:
 
 def read_request(path: Path) -> Enrolment:
     """Read what `request_unit` made, and check that its sender holds the key; raises RequestError or OSError."""
+    content = path.read_bytes()
     try:
-        request = x509.load_pem_x509_csr(path.read_bytes())
-        name = str(request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-    except (ValueError, IndexError) as error:
-        raise RequestError(path, "it cannot be read") from error
-    public_key = request.public_key()
-    if not isinstance(public_key, Ed25519PublicKey):
-        raise RequestError(path, "its key is not an Ed25519 key")
-    if not request.is_signature_valid:
-        raise RequestError(path, "its signature does not fit")
-    return Enrolment(name, public_key)
+        public_key = requested_key(content)
+        names = x509.load_pem_x509_csr(content).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return Enrolment(str(names[0].value), public_key)
+    except NotARequestError as error:
+        raise RequestError(path, error.reason) from error
+    except IndexError as error:
+        raise RequestError(path, "it names no unit") from error
 
 
 def enrol_unit(

@@ -118,6 +118,30 @@ def dock_failed(reason: str) -> Message:
     return Message("Dock not reached", reason, Tone.WARNING)
 
 
+NEW_UNIT = Message(
+    "Put me on the dock", "This unit is new. IT opens enrolment at the dock; until then no dock answers."
+)
+
+
+def enrolment_code(digits: str, *, is_answered: bool) -> Message:
+    """Show the code that IT types at the dock."""
+    waits = "IT types this code at the dock, on the page Enrolment."
+    return Message(digits, waits if is_answered else f"The dock does not answer just now. {waits}")
+
+
+def enrolment_trouble(sentence: str) -> Message:
+    """Tell why the unit is not enrolled; it tries again by itself."""
+    return Message("Not enrolled yet", sentence, Tone.FAULT)
+
+
+def enrolled(unit_id: str) -> Message:
+    """Tell that the unit is enrolled, and what it is called now."""
+    return Message(unit_id, "This unit is enrolled. Write its name on it.")
+
+
+IN_A_WINDOW_NEW = "Mirrorcam – new unit · Esc: quit"
+
+
 def elapsed(seconds: int) -> str:
     """Return a running clip's length as 03:07, from an hour on as 1:03:07."""
     hours, rest = divmod(seconds, 3600)
