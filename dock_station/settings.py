@@ -9,6 +9,7 @@ import msgspec
 from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
+from evidence.enrolment_files import EnrolmentFiles
 from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import DockId, Label
 from evidence.policy import SignedPolicy, open_signed, read_signed
@@ -29,6 +30,7 @@ class DockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pages_port: Port = 8443
     bays_address: str = "::"
     bays_port: Port = 8444
+    enrolment_port: Port = 8445  # at the bays' address; listened at only while IT has opened enrolment
     catalogue_url: str | None = None  # None: SQLite in the dock's folder; else any SQLAlchemy URL
     vault_reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
     unlock_minutes: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
@@ -109,6 +111,11 @@ class DockFolder:
     def opener_socket(self) -> Path:
         """The Unix socket of the process that holds the unlocked station key."""
         return self.path / "run" / "opener.sock"
+
+    @property
+    def enrolment(self) -> EnrolmentFiles:
+        """The folder through which the dock and the authority reach each other while units are enrolled."""
+        return EnrolmentFiles(self.path / "enrolment")
 
     @property
     def bays_lock_file(self) -> Path:

@@ -130,12 +130,12 @@ def code(public_key: Ed25519PublicKey, *, unit_nonce: bytes, dock_nonce: bytes, 
     """Return the six digits of one exchange, as the unit shows them and the dock works them out for itself.
 
     Nobody can choose them. The dock has committed to its nonce before it sees the unit's key and nonce, and the unit
-    has sent both before it sees the dock's. So whoever stands between them (with a dock's stolen TLS key), or brings a
-    request of his own beside the unit's, must fix his part before he knows what the digits will be: each exchange that
-    he begins has the code of another one with a probability of 10^-6, whatever he computes. At most 16 requests wait at
-    a dock, for 15 minutes: a typed code is that of a foreign request with a probability of 1.5 · 10^-5 at most. A unit
-    begins anew every 15 seconds at most: 60 tries in that time, 6 · 10^-5. Guessing is of no use either: three wrong
-    codes drop every request that was waiting.
+    has sent both before it sees the dock's. So whoever stands between them, which takes a dock's stolen TLS key, must
+    fix his part before he knows what the digits will be: a request of his has the code of the unit's exchange with him
+    with a probability of 10^-6, whatever he computes. A dock takes 16 requests in 15 minutes; a unit whose exchange
+    broke off begins anew after 15 seconds, then 30, 60 and so on, 6 times in that time. That is 16 · 6 pairs: 10^-4.
+    A request beside the unit's own is worth less: where two have one code, both are dropped. Guessing is of no use
+    either: three wrong codes drop every request that was waiting.
     """
     digest = hashlib.sha256(
         b"mirrorcam/enrolment-code/1\0"

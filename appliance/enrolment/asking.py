@@ -25,7 +25,9 @@ from evidence.enrolment import NONCE_BYTES, Request, Standing, code, commitment_
 from evidence.errors import MirrorcamError, NotGenuineError, reason_of
 
 LOOK_SECONDS = 2.0  # between two looks for a dock, and between two questions how the request stands
-AGAIN_SECONDS = 15.0  # between two requests at least: who wants to meet a certain code gets no more tries than this
+# Between two requests, twice as long each time: evidence.enrolment.code says what depends on it.
+AGAIN_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 300.0
 LONGEST_SECONDS = 20 * 60.0  # a dock forgets a request after 15 minutes, and says so unless it is gone
 SHOWN_SECONDS = 3.0  # how long the new name stands on the screen
 
@@ -51,8 +53,8 @@ class Asking:
 
     Contract: the key is made at the first contact with a dock and stays the same; a code is shown as long as the
     request that it belongs to may be confirmed; nothing that was not checked as a whole is kept. Whatever goes wrong is
-    told in one sentence, and tried again: once a nonce has left the unit not sooner than AGAIN_SECONDS later, whoever
-    cut the exchange off, for with each one somebody may hope for a certain code.
+    told in one sentence, and tried again: once a nonce has left the unit after a pause that grows, whoever cut the
+    exchange off, for with each one somebody may hope for a certain code.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Asking:
         self._pace = pace or Pace()
         self._told = ""
         self._is_nonce_out = False
+        self._pause = self._pace.again
 
     def run(self, stop: threading.Event) -> str | None:
         """Ask until the unit is enrolled, and return its id; None where `stop` was set before."""
@@ -83,10 +86,10 @@ class Asking:
                 unit_id = self._ask(stop)
             except DockUnreachableError:
                 self._tell(messages.NEW_UNIT)
-                stop.wait(self._pace.again if self._is_nonce_out else self._pace.look)
+                stop.wait(self._next_pause() if self._is_nonce_out else self._pace.look)
             except (MirrorcamError, OSError) as error:
                 self._fail(str(error) if isinstance(error, MirrorcamError) else _refused(error))
-                stop.wait(self._pace.again)
+                stop.wait(self._next_pause() if self._is_nonce_out else self._pace.again)
             else:
                 if unit_id:
                     self._journal.enrolled(unit_id)
@@ -94,6 +97,10 @@ class Asking:
                     stop.wait(self._pace.shown)
                 return unit_id
         return None
+
+    def _next_pause(self) -> float:
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        return pause
 
     def _ask(self, stop: threading.Event) -> str | None:
         self._is_nonce_out = False
