@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from dock_station.catalogue import chains, enrolments, units
 from dock_station.catalogue.enrolments import Enrolment
 from dock_station.dock import Dock
+from dock_station.enrolment.naming import next_id
 from evidence.certificates import Role, load_certificate
 from evidence.enrolment import (
     NONCE_BYTES,
@@ -229,6 +230,13 @@ class Desk:
         with self._dock.catalogue.reading() as connection:
             found = enrolments.waiting(connection, self._dock.clock())
         return [Waiting(each.bay, each.requested_at, each.wrong_codes) for each in found if each.requested_at]
+
+    def proposed_id(self) -> str:
+        """Return the next free id; raises SchemaError."""
+        with self._dock.catalogue.reading() as connection:
+            taken = {unit.unit_id for unit in units.everyone(connection)}
+            taken |= {each.unit_id for each in enrolments.unissued(connection) if each.unit_id}
+        return next_id(taken | set(self._files.register().enrolled))
 
     def confirm(self, digits: str, unit_id: str, *, actor: str) -> None:
         """Let the request whose unit shows these digits become a unit of this id.
