@@ -133,6 +133,10 @@ class DockFolder:
         """Return the SQLAlchemy URL of the catalogue."""
         return settings.catalogue_url or f"sqlite:///{self.path / 'catalogue.sqlite3'}"
 
+    def tls_certificate(self) -> x509.Certificate:
+        """Return the TLS server certificate; raises CertificateFileError."""
+        return load_certificate(self.tls_certificate_file)
+
     def signer(self) -> Signer:
         """Return the key that signs receipts; raises SigningKeyError."""
         return Signer.load(self.signer_key_file, self.signer_certificate_file)

@@ -16,7 +16,7 @@ from evidence.enrolment import NotARequestError, requested_key
 from evidence.errors import MirrorcamError
 from evidence.strict import read_toml
 from provisioning.authority import AuthorityFolder
-from provisioning.issuing import pem
+from provisioning.issuing import Issuer, pem
 from provisioning.keys import KeyFileError, load_key, make_signing_key
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
 from provisioning.policies import publish_policy
@@ -28,7 +28,7 @@ class UnitTakenError(MirrorcamError):
     def __init__(self, unit_id: str) -> None:
         super().__init__(
             f"This authority has enrolled another unit '{unit_id}': an id is used once, because the dock counts its "
-            "clips; choose a new one."
+            "clips; choose a new one, or say 'mirrorcam-provision unit reissue' if it is the same unit, made anew."
         )
 
 
@@ -36,7 +36,10 @@ class UnitRevokedError(MirrorcamError):
     """The unit's certificate was revoked."""
 
     def __init__(self, unit_id: str) -> None:
-        super().__init__(f"Unit '{unit_id}' was revoked and stays so: enrol the device again under a new id.")
+        super().__init__(
+            f"Unit '{unit_id}' was revoked and stays so: enrol the device again under a new id, or say "
+            "'mirrorcam-provision unit reissue' first."
+        )
 
 
 class UnknownUnitError(MirrorcamError):
@@ -146,6 +149,45 @@ def revoke_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp
     return setup
 
 
+def reissue_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp:
+    """Revoke a unit's certificate, and let the next enrolment under its id have another one, for whatever key.
+
+    For a unit that was wiped, or whose certificate ends. The mark names the certificate that may be followed by another
+    one, so it is used up by that one. Raises UnknownUnitError or NoAuthorityError.
+    """
+    setup = revoke_unit(authority, unit_id, at)
+    serial = load_certificate(authority.units / f"{unit_id}.crt").serial_number
+    setup.replacement(_reissue_file(authority, unit_id), f"{serial:x}\n".encode(), "mark that its id may be used again")
+    return setup
+
+
+def waits_for_reissue(authority: AuthorityFolder, unit: EnrolledUnit) -> bool:
+    """Say whether the next enrolment may have the id of a unit."""
+    return unit.revoked_at is not None and _may_follow(authority, unit.unit_id, unit.certificate)
+
+
+def certify_unit(
+    setup: SetUp, authority: AuthorityFolder, issuer: Issuer, enrolment: Enrolment, at: datetime
+) -> x509.Certificate:
+    """Return the unit's certificate, which is made where there is none; for who works in the folder `exclusively`.
+
+    The same key gets the same one again. Raises UnitTakenError or UnitRevokedError.
+    """
+    register = authority.units / f"{enrolment.unit_id}.crt"
+    known = load_certificate(register) if register.exists() else None
+    if known is not None:
+        is_revoked = authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number) is not None
+        if not (is_revoked and _may_follow(authority, enrolment.unit_id, known)):
+            if known.public_key() != enrolment.public_key:
+                raise UnitTakenError(enrolment.unit_id)
+            if is_revoked:
+                raise UnitRevokedError(enrolment.unit_id)
+            return known
+    certificate = issuer.issue(Holder(Role.UNIT, enrolment.unit_id), enrolment.public_key, at)
+    setup.replacement(register, pem(certificate), "the authority's copy of the certificate")
+    return certificate
+
+
 def enrolled_units(authority: AuthorityFolder) -> list[EnrolledUnit]:
     """Return every unit that the authority has ever enrolled, by id; raises NoAuthorityError."""
     revocations = authority.revocations()
@@ -155,6 +197,18 @@ def enrolled_units(authority: AuthorityFolder) -> list[EnrolledUnit]:
         revoked = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
         units.append(EnrolledUnit(register.stem, certificate, revoked.revocation_date_utc if revoked else None))
     return units
+
+
+def _reissue_file(authority: AuthorityFolder, unit_id: str) -> Path:
+    return authority.units / f"{unit_id}.reissue"
+
+
+def _may_follow(authority: AuthorityFolder, unit_id: str, certificate: x509.Certificate) -> bool:
+    """Say whether another certificate may follow this one under the unit's id."""
+    try:
+        return _reissue_file(authority, unit_id).read_text(encoding="ascii").strip() == f"{certificate.serial_number:x}"
+    except FileNotFoundError:
+        return False
 
 
 def _make_settings(setup: SetUp, folder: UnitFolder, unit_id: str, dock_url: str) -> None:
@@ -173,14 +227,5 @@ def _make_settings(setup: SetUp, folder: UnitFolder, unit_id: str, dock_url: str
 def _make_certificate(
     setup: SetUp, folder: UnitFolder, authority: AuthorityFolder, enrolment: Enrolment, at: datetime
 ) -> None:
-    register = authority.units / f"{enrolment.unit_id}.crt"
-    if not register.exists():
-        holder = Holder(Role.UNIT, enrolment.unit_id)
-        certificate = authority.issuer().issue(holder, enrolment.public_key, at)
-        setup.file(register, pem(certificate), "the authority's copy of the certificate")
-    known = load_certificate(register)
-    if known.public_key() != enrolment.public_key:
-        raise UnitTakenError(enrolment.unit_id)
-    if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
-        raise UnitRevokedError(enrolment.unit_id)
-    setup.file(folder.certificate_file, pem(known), "certificate of the unit")
+    known = certify_unit(setup, authority, authority.issuer(), enrolment, at)
+    setup.replacement(folder.certificate_file, pem(known), "certificate of the unit")

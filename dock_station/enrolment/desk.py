@@ -14,7 +14,7 @@ from dock_station.catalogue import chains, enrolments, units
 from dock_station.catalogue.enrolments import Enrolment
 from dock_station.dock import Dock
 from dock_station.enrolment.naming import next_id
-from evidence.certificates import Role, load_certificate
+from evidence.certificates import Role
 from evidence.enrolment import (
     NONCE_BYTES,
     Begun,
@@ -161,7 +161,7 @@ class Desk:
         if not self._files.is_open():
             raise EnrolmentClosedError
         now, request_id, nonce = self._dock.clock(), secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES)
-        shown = load_certificate(self._dock.folder.tls_certificate_file)
+        shown = self._dock.folder.tls_certificate()
         with self._dock.catalogue.writing() as connection:
             enrolments.forget_before(connection, now - REMEMBERED_FOR)
             if enrolments.count_tries(connection, now, WRONG_CODES) >= MAX_OPEN:
