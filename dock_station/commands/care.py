@@ -37,7 +37,9 @@ def _list_units(folder: FolderOption) -> None:
     headings = (
         "Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Storage free", "Software", "Certificate",
     )  # fmt: skip
-    table = Table(*headings, box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # on a narrow terminal nothing is left out
     for unit in known:
         table.add_row(
             unit.unit_id,
