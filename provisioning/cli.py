@@ -214,7 +214,7 @@ def _unit_enrol(
         typer.Option(callback=_dock_url, help="Where units find the bays, as in https://dock.example:8444."),
     ] = None,
     hours: Annotated[
-        float, typer.Option(min=0.01, max=24, help="With --dock: when it ends by itself, should nobody end it.")
+        float, typer.Option(min=0.001, max=24, help="With --dock: when it ends by itself, should nobody end it.")
     ] = 8.0,
     unit_id: Annotated[str | None, typer.Option("--id", callback=_name, help="The unit's id, as in 'unit-01'.")] = None,
     request: Annotated[
