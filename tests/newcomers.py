@@ -141,10 +141,10 @@ class Hall:
 
 
 @contextmanager
-def hall(path: Path, settings: str = "") -> Iterator[Hall]:
-    """Set a dock up under `path`, and open its catalogue."""
-    pki, passed = Pki(), [timedelta()]
-    folder = set_up(path / "dock", pki, settings=f"vault_reserve_bytes = 0\nenrolment_port = 0\n{settings}")
+def hall(path: Path, ahead: timedelta = timedelta()) -> Iterator[Hall]:
+    """Set a town up whose every clock is `ahead` of this computer's, its dock under `path`; and open its catalogue."""
+    pki, passed = Pki(now=utc_now().replace(microsecond=0) + ahead), [ahead]
+    folder = set_up(path / "dock", pki, settings="vault_reserve_bytes = 0\nenrolment_port = 0\n")
     with closing(Dock.open(folder, lambda: utc_now() + passed[0])) as dock:
         yield Hall(dock, pki, passed)
 

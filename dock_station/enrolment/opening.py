@@ -47,14 +47,23 @@ def _watch(dock: Dock, stop: threading.Event, alive: Alive) -> None:
 
 def _listen_while_open(dock: Dock, stop: threading.Event, alive: Alive) -> None:
     with ExitStack() as stack:
-        try:
-            stack.enter_context(listening("enrolment", _server(dock)))
-        except (MirrorcamError, OSError) as error:
-            reason = reason_of(error).removesuffix(".")
-            port = dock.settings.enrolment_port
-            log.error("enrolment_not_open", port=port, reason=reason)  # noqa: TRY400 – the sentence says it all
-        while not stop.wait(LOOK_SECONDS) and dock.folder.enrolment.is_open():
+        is_listening, told = False, ""
+        while True:
+            try:
+                if not is_listening:
+                    stack.enter_context(listening("enrolment", _server(dock)))
+                    is_listening = True
+            except (MirrorcamError, OSError) as error:
+                told = _tell(dock.settings.enrolment_port, reason_of(error).removesuffix("."), told)
+            if stop.wait(LOOK_SECONDS) or not dock.folder.enrolment.is_open():
+                return
             alive()
+
+
+def _tell(port: int, reason: str, told: str) -> str:
+    if reason != told:
+        log.error("enrolment_not_open", port=port, reason=reason)
+    return reason
 
 
 def _server(dock: Dock) -> Server:
