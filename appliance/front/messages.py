@@ -18,12 +18,16 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them."""
+    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them.
+
+    A headline that is read off and typed elsewhere is large.
+    """
 
     headline: str
     sentence: str = ""
     tone: Tone = Tone.CALM
     progress: float | None = None
+    is_large: bool = False
 
 
 KEEP_HOLDING = "Keep holding to stop"
@@ -125,8 +129,8 @@ NEW_UNIT = Message(
 
 def enrolment_code(digits: str, *, is_answered: bool) -> Message:
     """Show the code that IT types at the dock."""
-    waits = "IT types this code at the dock, on the page Enrolment."
-    return Message(digits, waits if is_answered else f"The dock does not answer just now. {waits}")
+    waits = "IT types this code at the dock."
+    return Message(digits, waits if is_answered else f"The dock does not answer just now. {waits}", is_large=True)
 
 
 def enrolment_trouble(sentence: str) -> Message:
@@ -136,7 +140,7 @@ def enrolment_trouble(sentence: str) -> Message:
 
 def enrolled(unit_id: str) -> Message:
     """Tell that the unit is enrolled, and what it is called now."""
-    return Message(unit_id, "This unit is enrolled. Write its name on it.")
+    return Message(unit_id, "This unit is enrolled. Write its name on it.", is_large=len(unit_id) <= 10)
 
 
 IN_A_WINDOW_NEW = "Mirrorcam – new unit · Esc: quit"
