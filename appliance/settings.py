@@ -1,5 +1,6 @@
 """A unit's own settings and the files of its enrolment, as one folder holds them."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,12 @@ from evidence.certificates import Authority, CertificateFileError, load_certific
 from evidence.durable import sync_folder, write_durably
 from evidence.enrolment import DockUrl
 from evidence.errors import EnvironmentalError, reason_of
-from evidence.identifiers import UnitId
+from evidence.identifiers import NEW_UNIT, UnitId
 from evidence.policy import SignedPolicy, check_not_older, open_signed, read_signed
 from evidence.signature import Signed, Signer
 from evidence.strict import read_json, read_settings, write_json
+
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,6 +121,25 @@ class UnitFolder:
             return read_settings(self.enrolment_file, EnrolmentSettings)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotEnrolledError(self.enrolment_file) from error
+
+    def name_on_cable(self, machine_id: Path = _MACHINE_ID) -> str:
+        """Return what the unit calls itself on its cable: its id, or while it has none a name that no other one has.
+
+        A MAC follows from it, so it must differ between all units on one dock; machine-id(5) is made at a card's first
+        start, and must not be told to others as it is. Raises NotEnrolledError, SettingsError or OSError.
+        """
+        if not self.is_to_be_enrolled():
+            return self.settings().unit_id
+        return NEW_UNIT + hashlib.sha256(b"mirrorcam new unit\0" + machine_id.read_bytes()).hexdigest()[:12]
+
+    def dock_url_on_cable(self) -> tuple[str, Path]:
+        """Return where the cable leads, the bays or the enrolment door, and the file that says so.
+
+        Raises NotEnrolledError or SettingsError.
+        """
+        if self.is_to_be_enrolled():
+            return self.enrolment_settings().dock_url, self.enrolment_file
+        return self.settings().dock_url, self.settings_file
 
     def signer(self) -> Signer:
         """Return the key that signs manifests; raises SigningKeyError."""

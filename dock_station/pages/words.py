@@ -127,6 +127,7 @@ def file_differs(what: str) -> str:
 # What the page of the bays says of each; whoever passes the dock may read it.
 BAY_EMPTY = "Empty"
 BAY_UNKNOWN = "Unknown device: take it out, and call IT"
+BAY_NEW = "New unit: IT enrols it"
 BAY_TWICE = "Two devices say that they are this unit: call IT"
 BAY_NOT_CALLED = "Plugged in, has not called yet"
 BAY_NOT_CALLED_HINT = (
