@@ -163,7 +163,7 @@ def reissue_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetU
 
 def waits_for_reissue(authority: AuthorityFolder, unit: EnrolledUnit) -> bool:
     """Say whether the next enrolment may have the id of a unit."""
-    return unit.revoked_at is not None and _may_follow(authority, unit.unit_id, unit.certificate)
+    return _may_follow(authority, unit.unit_id, unit.certificate)
 
 
 def certify_unit(
@@ -176,11 +176,10 @@ def certify_unit(
     register = authority.units / f"{enrolment.unit_id}.crt"
     known = load_certificate(register) if register.exists() else None
     if known is not None:
-        is_revoked = authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number) is not None
-        if not (is_revoked and _may_follow(authority, enrolment.unit_id, known)):
+        if not _may_follow(authority, enrolment.unit_id, known):
             if known.public_key() != enrolment.public_key:
                 raise UnitTakenError(enrolment.unit_id)
-            if is_revoked:
+            if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
                 raise UnitRevokedError(enrolment.unit_id)
             return known
     certificate = issuer.issue(Holder(Role.UNIT, enrolment.unit_id), enrolment.public_key, at)
@@ -204,7 +203,7 @@ def _reissue_file(authority: AuthorityFolder, unit_id: str) -> Path:
 
 
 def _may_follow(authority: AuthorityFolder, unit_id: str, certificate: x509.Certificate) -> bool:
-    """Say whether another certificate may follow this one under the unit's id."""
+    """Say whether another certificate may follow this one, which was revoked before its mark was made."""
     try:
         return _reissue_file(authority, unit_id).read_text(encoding="ascii").strip() == f"{certificate.serial_number:x}"
     except FileNotFoundError:

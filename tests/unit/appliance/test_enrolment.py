@@ -40,7 +40,7 @@ from tests.worn import RECIPIENT
 
 IT = "person:it-example"
 QUICK = Pace(look=0.02, again=0.05, shown=0.0)
-PATIENCE = 30
+PATIENCE = 20
 
 
 @pytest.fixture
@@ -77,6 +77,15 @@ class NewUnit:
         self._stop_at = stop_at
 
     def run(self) -> str | None:
+        """Ask until it is enrolled or has shown what it was to stop at; fails where neither comes."""
+        too_long = threading.Timer(PATIENCE, self.stop.set)
+        too_long.start()
+        unit_id = self._ask()
+        assert too_long.is_alive(), self.shown[-1:]
+        too_long.cancel()
+        return unit_id
+
+    def _ask(self) -> str | None:
         return Asking(
             self.folder,
             self.folder.enrolment_settings(),

@@ -182,6 +182,9 @@ def test_the_key_of_a_revoked_unit_needs_somebodys_word_again_however_often_it_a
         assert here.desk.standing(unit.request_id).issued is None
         assert len(here.desk.waiting()) == 1
     assert here.files.unanswered() == []
+    here.files.forget(unit.key_sha256)  # as if the dock had died in the middle of confirming it once more
+    unit.ask(here.desk)
+    assert len(here.desk.waiting()) == 1
     here.desk.confirm(unit.code(here.dock), "unit-01", actor=IT)
     (anew,) = here.issue()
     issued = here.desk.standing(unit.request_id).issued
