@@ -15,10 +15,12 @@ from appliance.board.battery import Battery
 from appliance.cameras.sources import Sources
 from appliance.docking.delivery import Course, Deleted, Greeted, Refused, Step
 from appliance.docking.offload import Offload
+from appliance.enrolment.stage import enrol
 from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
+from appliance.settings import UnitFolder
 from appliance.usb.commands import FolderOption, usb_app
 from appliance.wearer import Wearer
 from evidence import commandline
@@ -84,6 +86,9 @@ def run(
 
     With `--cable-socket` it is docked as long as a dock of its authority answers over the cable.
 
+    A folder with `authority.crt` and `enrolment.toml` alone is a unit to be: its first docking enrols it, by the code
+    on its screen, and it goes on from there.
+
     What happens is written to standard output: for people on a terminal, else one JSON object a line.
     """
     wishes = Wishes(
@@ -93,8 +98,13 @@ def run(
         touches=sys.stdin if touches_from_stdin else None,
         cable=cable_socket,
     )
+    journal, unit_folder = Journal(), UnitFolder(folder)
+    if unit_folder.is_to_be_enrolled() and not enrol(
+        unit_folder, is_headless=headless, cable=cable_socket, journal=journal
+    ):
+        return
     installation = Installation.open(folder)
-    switch_on(installation, Offload(installation, cable=cable_socket), wishes, Journal())
+    switch_on(installation, Offload(installation, cable=cable_socket), wishes, journal)
 
 
 @app.command()

@@ -42,6 +42,22 @@ class Journal:
         """Tell that the process is up, under which policy, and how many clips wait for a dock."""
         self._log.info("started", unit_id=unit_id, policy_id=policy_id, clips_waiting=waiting)
 
+    def new_unit(self, dock_url: str) -> None:
+        """Tell that the process is up, and that this unit is still to be enrolled, at which door."""
+        self._log.info("new_unit", dock=dock_url)
+
+    def enrolment_code(self, digits: str) -> None:
+        """Tell the code that the screen shows. It is no secret: it is good for this unit's own request alone."""
+        self._log.info("enrolment_code", code=digits)
+
+    def enrolment_failed(self, sentence: str) -> None:
+        """Tell why the unit is not enrolled yet; it tries again by itself."""
+        self._log.warning("enrolment_failed", sentence=sentence)
+
+    def enrolled(self, unit_id: str) -> None:
+        """Tell that the unit is enrolled, and what it is called now."""
+        self._log.info("enrolled", unit_id=unit_id)
+
     def headless(self, sentence: str) -> None:
         """Tell why nobody sees the screen."""
         self._log.warning("headless", sentence=sentence)

@@ -1,5 +1,6 @@
 """A unit's own settings and the files of its enrolment, as one folder holds them."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,18 +11,19 @@ from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
 from evidence.durable import sync_folder, write_durably
+from evidence.enrolment import DockUrl
 from evidence.errors import EnvironmentalError, reason_of
-from evidence.identifiers import UnitId
+from evidence.identifiers import NEW_UNIT, UnitId
 from evidence.policy import SignedPolicy, check_not_older, open_signed, read_signed
 from evidence.signature import Signed, Signer
 from evidence.strict import read_json, read_settings, write_json
 
+_MACHINE_ID = Path("/etc/machine-id")
 
-class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """unit.toml: what differs between units and boards but is no policy."""
 
-    unit_id: UnitId
-    dock_url: Annotated[str, msgspec.Meta(pattern=r"^https://[^/]+$")]
+class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What differs between boards: camera, screen and storage."""
+
     video_width: Annotated[int, msgspec.Meta(ge=160, le=3840, multiple_of=2)] = 1280
     video_height: Annotated[int, msgspec.Meta(ge=120, le=2160, multiple_of=2)] = 720
     video_bits_per_second: Annotated[int, msgspec.Meta(ge=200_000, le=50_000_000)] = 8_000_000
@@ -29,6 +31,19 @@ class UnitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     screen_width: Annotated[int, msgspec.Meta(ge=160, le=1920)] = 800
     screen_height: Annotated[int, msgspec.Meta(ge=120, le=1200)] = 480
     storage_reserve_minutes: Annotated[int, msgspec.Meta(ge=0, le=600)] = 30
+
+
+class UnitSettings(Board, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """unit.toml: what differs between units and boards but is no policy."""
+
+    unit_id: UnitId
+    dock_url: DockUrl
+
+
+class EnrolmentSettings(Board, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """enrolment.toml, which a card brings for a unit to be: `dock_url` is the door at which it asks to be enrolled."""
+
+    dock_url: DockUrl
 
 
 class NotEnrolledError(EnvironmentalError):
@@ -41,7 +56,11 @@ class NotEnrolledError(EnvironmentalError):
 
 @dataclass(frozen=True)
 class UnitFolder:
-    """The files of one unit: what enrolment put there, and `data/`, the only place that recordings are written to."""
+    """The files of one unit: what enrolment put there, and `data/`, the only place that recordings are written to.
+
+    A card for a unit that its first docking is to enrol holds `authority.crt` and `enrolment.toml` alone. Of what
+    enrolment adds, `unit.toml` comes last: with it the unit is enrolled, without it it is not.
+    """
 
     path: Path
 
@@ -49,6 +68,11 @@ class UnitFolder:
     def settings_file(self) -> Path:
         """Unit settings, TOML."""
         return self.path / "unit.toml"
+
+    @property
+    def enrolment_file(self) -> Path:
+        """What a unit to be is told by its card, TOML; no secret, and of no use any more once it is enrolled."""
+        return self.path / "enrolment.toml"
 
     @property
     def key_file(self) -> Path:
@@ -86,6 +110,36 @@ class UnitFolder:
             return read_settings(self.settings_file, UnitSettings)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotEnrolledError(self.settings_file) from error
+
+    def is_to_be_enrolled(self) -> bool:
+        """Say whether the first docking is still to come, as the card wants it."""
+        return self.enrolment_file.exists() and not self.settings_file.exists()
+
+    def enrolment_settings(self) -> EnrolmentSettings:
+        """Read enrolment.toml; raises NotEnrolledError or SettingsError."""
+        try:
+            return read_settings(self.enrolment_file, EnrolmentSettings)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotEnrolledError(self.enrolment_file) from error
+
+    def name_on_cable(self, machine_id: Path = _MACHINE_ID) -> str:
+        """Return what the unit calls itself on its cable: its id, or while it has none a name that no other one has.
+
+        A MAC follows from it, so it must differ between all units on one dock; machine-id(5) is made at a card's first
+        start, and must not be told to others as it is. Raises NotEnrolledError, SettingsError or OSError.
+        """
+        if not self.is_to_be_enrolled():
+            return self.settings().unit_id
+        return NEW_UNIT + hashlib.sha256(b"mirrorcam new unit\0" + machine_id.read_bytes()).hexdigest()[:12]
+
+    def dock_url_on_cable(self) -> tuple[str, Path]:
+        """Return where the cable leads, the bays or the enrolment door, and the file that says so.
+
+        Raises NotEnrolledError or SettingsError.
+        """
+        if self.is_to_be_enrolled():
+            return self.enrolment_settings().dock_url, self.enrolment_file
+        return self.settings().dock_url, self.settings_file
 
     def signer(self) -> Signer:
         """Return the key that signs manifests; raises SigningKeyError."""
@@ -137,12 +191,15 @@ class UnitFolder:
         """Bring to an end what `keep_policy` had begun when the power went; raises SchemaError or OSError."""
         if not self._arriving_policy_file.exists():
             return
-        document = self._policy_document()
+        self.place_policy(self._policy_document())
+        self._arriving_policy_file.unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    def place_policy(self, document: Signed) -> None:
+        """Write a policy's three files, one after the other: for who has it kept as one, or begins anew when cut."""
         write_durably(self.policy_file, document.content)
         write_durably(self.policy_file.with_name("policy.toml.sig"), document.signature)
         write_durably(self.policy_file.with_name("policy.toml.crt"), document.certificate)
-        self._arriving_policy_file.unlink(missing_ok=True)
-        sync_folder(self.path)
 
     @property
     def _arriving_policy_file(self) -> Path:

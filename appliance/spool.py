@@ -26,6 +26,7 @@ from evidence import receipt as receipts
 from evidence.certificates import Authority, Role
 from evidence.chain import Link, link_of
 from evidence.docking import SeenHead
+from evidence.durable import write_durably
 from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.manifest import EndedBy, Manifest
 from evidence.receipt import Receipt
@@ -35,6 +36,7 @@ from evidence.strict import SchemaError, read_json, write_json
 # What a clip's closing needs (manifest, signature, the spool's notes) and a file system's own needs, many times over.
 FLOOR_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 1 << 20
+_NOTES = "spool.json"
 
 
 class StorageFullError(EnvironmentalError):
@@ -125,6 +127,16 @@ class _Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     newest: Link | None = None
     heads: tuple[SeenHead, ...] = ()
     refusals: dict[str, str] = {}
+
+
+def continue_chain(folder: Path, newest: Link) -> None:
+    """Let a spool that is still to be made in `folder` go on with the chain of the unit that it takes the place of.
+
+    Where a spool was at work already nothing is changed: its own chain is at least as long. Raises OSError.
+    """
+    notes_file = folder / _NOTES
+    if not notes_file.exists():
+        write_durably(notes_file, write_json(_Notes(newest=newest)))
 
 
 class Spool:
@@ -390,7 +402,7 @@ class Spool:
 
     @property
     def _notes_file(self) -> Path:
-        return self._folder / "spool.json"
+        return self._folder / _NOTES
 
     def _read_notes(self) -> _Notes:
         try:

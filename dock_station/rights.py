@@ -25,6 +25,7 @@ class Right(StrEnum):
     SEE_CUSTODY = "see-custody"
     SEE_UNITS = "see-units"
     SEE_HEALTH = "see-health"
+    ENROL_UNITS = "enrol-units"
     MANAGE_PEOPLE = "manage-people"
 
 
@@ -47,7 +48,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = MappingProxyType(
                 Right.MANAGE_PEOPLE,
             }
         ),
-        Role.IT: frozenset({Right.SEE_UNITS, Right.SEE_HEALTH}),
+        Role.IT: frozenset({Right.SEE_UNITS, Right.SEE_HEALTH, Right.ENROL_UNITS}),
         Role.AUDITOR: frozenset({Right.SEE_CUSTODY}),
     }
 )

@@ -14,6 +14,7 @@ from dock_station.bays import usb
 from dock_station.bays.presence import watching
 from dock_station.catalogue import schema
 from dock_station.dock import Dock
+from dock_station.enrolment.opening import opened_on_demand
 from dock_station.opening.keeper import start_opener
 from dock_station.serving.http import Server
 from dock_station.serving.listeners import listen_at_the_bays, listen_for_people, listening
@@ -48,6 +49,7 @@ def run(folder: DockFolder, *, with_bays: bool, with_pages: bool) -> None:
         if with_bays:
             _listen(running, "bays", listen_at_the_bays(dock), alive)
             running.enter_context(watching(dock, usb.udev, usb.require_udev, lambda: alive.part("bay watch")))
+            running.enter_context(opened_on_demand(dock, lambda: alive.part("enrolment watch")))
         if with_pages:
             opener = running.enter_context(start_opener(folder))
             _listen(running, "pages", listen_for_people(dock, pages.create_app(dock, opener)), alive)

@@ -9,6 +9,7 @@ import msgspec
 from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, load_certificate
+from evidence.enrolment_files import EnrolmentFiles
 from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import DockId, Label
 from evidence.policy import SignedPolicy, open_signed, read_signed
@@ -29,6 +30,7 @@ class DockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pages_port: Port = 8443
     bays_address: str = "::"
     bays_port: Port = 8444
+    enrolment_port: Port = 8445  # at the bays' address; listened at only while IT has opened enrolment
     catalogue_url: str | None = None  # None: SQLite in the dock's folder; else any SQLAlchemy URL
     vault_reserve_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
     unlock_minutes: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
@@ -111,6 +113,11 @@ class DockFolder:
         return self.path / "run" / "opener.sock"
 
     @property
+    def enrolment(self) -> EnrolmentFiles:
+        """The folder through which the dock and the authority reach each other while units are enrolled."""
+        return EnrolmentFiles(self.path / "enrolment")
+
+    @property
     def bays_lock_file(self) -> Path:
         """What the process that watches the bays holds a lock on, as long as it does."""
         return self.path / "bays.lock"
@@ -125,6 +132,10 @@ class DockFolder:
     def catalogue_url(self, settings: DockSettings) -> str:
         """Return the SQLAlchemy URL of the catalogue."""
         return settings.catalogue_url or f"sqlite:///{self.path / 'catalogue.sqlite3'}"
+
+    def tls_certificate(self) -> x509.Certificate:
+        """Return the TLS server certificate; raises CertificateFileError."""
+        return load_certificate(self.tls_certificate_file)
 
     def signer(self) -> Signer:
         """Return the key that signs receipts; raises SigningKeyError."""

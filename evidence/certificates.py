@@ -102,6 +102,11 @@ class Authority:
             raise CertificateError(subject, f"it is for a {holder.role.value}, not for a {role.value}")
         return holder
 
+    def has_revoked(self, serial_number: int) -> bool:
+        """Say whether a certificate's number is on the newest list that is known here."""
+        known = self._revocations
+        return known is not None and known.get_revoked_certificate_by_serial_number(serial_number) is not None
+
     def renewed(self, revocations: x509.CertificateRevocationList) -> "Authority | None":
         """Return this authority with a newer list of what it has revoked, None where the list is not newer.
 

@@ -13,6 +13,9 @@ NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?\Z"
 UnitId = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 DockId = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 
+# What a unit to be is called on its cable until it has an id; no unit's id begins so.
+NEW_UNIT = "new-"
+
 CLIP_ID_LENGTH = 36  # RFC 9562 §4
 # A UUID of version 7, RFC 9562 §5.7, in its canonical lower case form.
 ClipId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")]

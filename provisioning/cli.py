@@ -1,7 +1,9 @@
 """The command `mirrorcam-provision`: parse, call, print."""
 
 import re
-from datetime import UTC, datetime
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -19,19 +21,29 @@ from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
+from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
 from provisioning.passphrases import PassphraseSource, TwoPassphrases
 from provisioning.placing import SetUp
 from provisioning.policies import PROFILES, NoPolicyError, policy_file, profile, sign_first_policy, sign_policy
 from provisioning.station import Passphrases
-from provisioning.units import enrol_unit, enrolled_units, make_unit_key, read_request, request_unit, revoke_unit
+from provisioning.units import (
+    enrol_unit,
+    enrolled_units,
+    make_unit_key,
+    read_request,
+    reissue_unit,
+    request_unit,
+    revoke_unit,
+    waits_for_reissue,
+)
 
 _ONE_OF = f"A shipped policy: {', '.join(PROFILES)}."
 
 
 app = group("""Set up a town's cameras: the authority, its docks, its units and their policy.
 
-The order is: **authority create**, **dock create**, then **unit enrol** for each unit. Every command can be run
+The order is: **authority create**, **dock create**, then **unit enrol** for the units. Every command can be run
 again: it says what is there, makes what is missing and replaces nothing. Private keys are made in the folder where
 they are used and are never shown.
 
@@ -44,7 +56,7 @@ is missing, or the disk refuses.
 """)
 authority_app = group("The town's root of trust: its certificate, its policy signer, its two keys.")
 dock_app = group("The computer that takes clips in and keeps them.")
-unit_app = group("The worn cameras: enrol them, list them, revoke a stolen one.")
+unit_app = group("The worn cameras: enrol them, list them, revoke a stolen one, have one enrolled again.")
 policy_app = group("What units may do and how long the dock keeps clips.")
 app.add_typer(authority_app, name="authority")
 app.add_typer(dock_app, name="dock")
@@ -66,7 +78,9 @@ def _name(text: str | None) -> str | None:
     return text
 
 
-def _dock_url(text: str) -> str:
+def _dock_url(text: str | None) -> str | None:
+    if text is None:
+        return None
     try:
         url = urlsplit(text)
         is_good = (url.scheme, url.path) == ("https", "") and bool(url.hostname) and url.port != 0
@@ -190,27 +204,73 @@ def _dock_renew(
 @unit_app.command(
     "enrol",
     epilog=examples(
+        "mirrorcam-provision unit enrol --authority town --dock dock",
         "mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444",
         "mirrorcam-provision unit enrol for-unit-02 --authority town --request unit.csr --dock-url https://dock.example:8444",
     ),
 )
 def _unit_enrol(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The unit's folder.")],
     authority: AuthorityOption,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The unit's folder, for one unit that is enrolled by hand.")
+    ] = None,
+    dock: Annotated[
+        Path | None,
+        typer.Option("--dock", metavar="DOCKDIR", help="Keep this dock's enrolment open for new units, until Ctrl-C."),
+    ] = None,
     dock_url: Annotated[
-        str, typer.Option(callback=_dock_url, help="Where the unit finds its dock, as in https://dock.example:8444.")
-    ],
+        str | None,
+        typer.Option(callback=_dock_url, help="Where units find the bays, as in https://dock.example:8444."),
+    ] = None,
+    hours: Annotated[
+        float, typer.Option(min=0.001, max=24, help="With --dock: when it ends by itself, should nobody end it.")
+    ] = 8.0,
     unit_id: Annotated[str | None, typer.Option("--id", callback=_name, help="The unit's id, as in 'unit-01'.")] = None,
     request: Annotated[
         Path | None, typer.Option(metavar="FILE.csr", help="What 'unit request' made, for a unit that is elsewhere.")
     ] = None,
 ) -> None:
-    """Enrol a unit: its key is made in its own folder, the authority certifies it.
+    """Enrol new units at a dock as they come, or one unit by hand.
 
-    For a unit that is elsewhere, run `unit request` there, bring its `unit.csr` here, and bring what this command
-    puts into DIR back to the unit's folder: the key never travels.
+    **With --dock** it keeps the enrolment of that dock open as long as it runs, for the morning say: each new unit that
+    is put on the dock shows six digits, IT types them on the dock's page Enrolment, and this command signs. The
+    authority's key stays here; with the command the door closes. The bays' address is taken from dock.toml.
+
+    **With DIR** the key of one unit is made in its own folder, and the authority certifies it. For a unit that is
+    elsewhere, run `unit request` there, bring its `unit.csr` here, and bring what this command puts into DIR back to
+    the unit's folder: the key never travels.
     """
-    folder = UnitFolder(directory)
+    if (directory is None) == (dock is None):
+        raise typer.BadParameter("give either --dock, or the folder of one unit")
+    if dock is not None:
+        if unit_id is not None or request is not None:
+            raise typer.BadParameter("with --dock, ids are given on the dock's page", param_hint="--id, --request")
+        _enrol_at_the_dock(_existing(authority), DockFolder(dock), dock_url, timedelta(hours=hours))
+    elif dock_url is None:
+        raise typer.BadParameter("say where the unit finds its dock", param_hint="--dock-url")
+    elif directory is not None:
+        _enrol_by_hand(_existing(authority), UnitFolder(directory), dock_url, unit_id, request)
+
+
+def _enrol_at_the_dock(authority: AuthorityFolder, dock: DockFolder, dock_url: str | None, longest: timedelta) -> None:
+    desk = SigningDesk(authority, dock, dock_url, _now)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    timer = threading.Timer(longest.total_seconds(), stop.set)
+    timer.daemon = True
+    timer.start()
+    enrolled = 0
+    for done in desk.run(stop, lambda: _say("Enrolment is open: put new units on the dock. Ctrl-C closes it.")):
+        enrolled += done.refusal is None
+        _say(f"{done.unit_id}  refused: {done.refusal}" if done.refusal else f"{done.unit_id}  certificate issued")
+    timer.cancel()
+    _say(f"Enrolment is closed; {enrolled} {'unit' if enrolled == 1 else 'units'} enrolled.")
+
+
+def _enrol_by_hand(
+    authority: AuthorityFolder, folder: UnitFolder, dock_url: str, unit_id: str | None, request: Path | None
+) -> None:
     setup = SetUp()
     if request is not None:
         enrolment = read_request(request)
@@ -221,7 +281,7 @@ def _unit_enrol(
         setup, enrolment = make_unit_key(folder, unit_id)
     else:
         raise typer.BadParameter("give --id, or --request for a unit that is elsewhere")
-    setup.steps += enrol_unit(folder, _existing(authority), enrolment, dock_url, _now()).steps
+    setup.steps += enrol_unit(folder, authority, enrolment, dock_url, _now()).steps
     _print_steps(setup)
 
 
@@ -250,13 +310,38 @@ def _unit_revoke(
     _print_steps(setup)
 
 
+@unit_app.command("reissue")
+def _unit_reissue(
+    unit_id: Annotated[str, typer.Argument(metavar="ID", help="The unit, as in 'unit-01'.")],
+    authority: AuthorityOption,
+    into: IntoOption = None,
+) -> None:
+    """Have a unit enrolled once more under its id: one that was wiped or repaired, or whose certificate ends.
+
+    Its certificate is revoked, and the next enrolment may have the id. The unit goes on with the chain of its clips
+    from where the dock has it. Not for a stolen one: that is `unit revoke`.
+
+    mirrorcam-provision unit reissue unit-01 --authority town --into dock
+    """
+    folder = _existing(authority)
+    setup = reissue_unit(folder, unit_id, _now())
+    _update_docks(setup, folder, into)
+    _print_steps(setup)
+
+
 @unit_app.command("list")
 def _unit_list(authority: AuthorityOption) -> None:
-    """Show every unit that the authority has enrolled, and which are revoked."""
+    """Show every unit that the authority has enrolled, and which are revoked.
+
+    How each is, and when it was last seen, its dock knows: `mirrorcam-dock unit list --folder dock`.
+    """
     table = Table("unit", "serial number", "valid until", "state")
-    for unit in enrolled_units(_existing(authority)):
+    folder = _existing(authority)
+    for unit in enrolled_units(folder):
         ends = f"{unit.certificate.not_valid_after_utc:%Y-%m-%d}"
         state = f"revoked {unit.revoked_at:%Y-%m-%d}" if unit.revoked_at else "trusted"
+        if waits_for_reissue(folder, unit):
+            state += ", to be enrolled again"
         table.add_row(unit.unit_id, f"{unit.certificate.serial_number:x}", ends, state)
     Console().print(table)
 

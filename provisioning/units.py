@@ -12,10 +12,11 @@ from cryptography.x509.oid import NameOID
 
 from appliance.settings import UnitFolder, UnitSettings
 from evidence.certificates import Holder, Role, load_certificate
+from evidence.enrolment import NotARequestError, requested_key
 from evidence.errors import MirrorcamError
 from evidence.strict import read_toml
 from provisioning.authority import AuthorityFolder
-from provisioning.issuing import pem
+from provisioning.issuing import Issuer, pem
 from provisioning.keys import KeyFileError, load_key, make_signing_key
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
 from provisioning.policies import publish_policy
@@ -27,7 +28,7 @@ class UnitTakenError(MirrorcamError):
     def __init__(self, unit_id: str) -> None:
         super().__init__(
             f"This authority has enrolled another unit '{unit_id}': an id is used once, because the dock counts its "
-            "clips; choose a new one."
+            "clips; choose a new one, or say 'mirrorcam-provision unit reissue' if it is the same unit, made anew."
         )
 
 
@@ -35,7 +36,10 @@ class UnitRevokedError(MirrorcamError):
     """The unit's certificate was revoked."""
 
     def __init__(self, unit_id: str) -> None:
-        super().__init__(f"Unit '{unit_id}' was revoked and stays so: enrol the device again under a new id.")
+        super().__init__(
+            f"Unit '{unit_id}' was revoked and stays so: enrol the device again under a new id, or say "
+            "'mirrorcam-provision unit reissue' first."
+        )
 
 
 class UnknownUnitError(MirrorcamError):
@@ -96,17 +100,15 @@ def request_unit(folder: UnitFolder, unit_id: str) -> SetUp:
 
 def read_request(path: Path) -> Enrolment:
     """Read what `request_unit` made, and check that its sender holds the key; raises RequestError or OSError."""
+    content = path.read_bytes()
     try:
-        request = x509.load_pem_x509_csr(path.read_bytes())
-        name = str(request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-    except (ValueError, IndexError) as error:
-        raise RequestError(path, "it cannot be read") from error
-    public_key = request.public_key()
-    if not isinstance(public_key, Ed25519PublicKey):
-        raise RequestError(path, "its key is not an Ed25519 key")
-    if not request.is_signature_valid:
-        raise RequestError(path, "its signature does not fit")
-    return Enrolment(name, public_key)
+        public_key = requested_key(content)
+        names = x509.load_pem_x509_csr(content).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return Enrolment(str(names[0].value), public_key)
+    except NotARequestError as error:
+        raise RequestError(path, error.reason) from error
+    except IndexError as error:
+        raise RequestError(path, "it names no unit") from error
 
 
 def enrol_unit(
@@ -147,6 +149,44 @@ def revoke_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp
     return setup
 
 
+def reissue_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp:
+    """Revoke a unit's certificate, and let the next enrolment under its id have another one, for whatever key.
+
+    For a unit that was wiped, or whose certificate ends. The mark names the certificate that may be followed by another
+    one, so it is used up by that one. Raises UnknownUnitError or NoAuthorityError.
+    """
+    setup = revoke_unit(authority, unit_id, at)
+    serial = load_certificate(authority.units / f"{unit_id}.crt").serial_number
+    setup.replacement(_reissue_file(authority, unit_id), f"{serial:x}\n".encode(), "mark that its id may be used again")
+    return setup
+
+
+def waits_for_reissue(authority: AuthorityFolder, unit: EnrolledUnit) -> bool:
+    """Say whether the next enrolment may have the id of a unit."""
+    return _may_follow(authority, unit.unit_id, unit.certificate)
+
+
+def certify_unit(
+    setup: SetUp, authority: AuthorityFolder, issuer: Issuer, enrolment: Enrolment, at: datetime
+) -> x509.Certificate:
+    """Return the unit's certificate, which is made where there is none; for who works in the folder `exclusively`.
+
+    The same key gets the same one again. Raises UnitTakenError or UnitRevokedError.
+    """
+    register = authority.units / f"{enrolment.unit_id}.crt"
+    known = load_certificate(register) if register.exists() else None
+    if known is not None:
+        if not _may_follow(authority, enrolment.unit_id, known):
+            if known.public_key() != enrolment.public_key:
+                raise UnitTakenError(enrolment.unit_id)
+            if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
+                raise UnitRevokedError(enrolment.unit_id)
+            return known
+    certificate = issuer.issue(Holder(Role.UNIT, enrolment.unit_id), enrolment.public_key, at)
+    setup.replacement(register, pem(certificate), "the authority's copy of the certificate")
+    return certificate
+
+
 def enrolled_units(authority: AuthorityFolder) -> list[EnrolledUnit]:
     """Return every unit that the authority has ever enrolled, by id; raises NoAuthorityError."""
     revocations = authority.revocations()
@@ -156,6 +196,18 @@ def enrolled_units(authority: AuthorityFolder) -> list[EnrolledUnit]:
         revoked = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
         units.append(EnrolledUnit(register.stem, certificate, revoked.revocation_date_utc if revoked else None))
     return units
+
+
+def _reissue_file(authority: AuthorityFolder, unit_id: str) -> Path:
+    return authority.units / f"{unit_id}.reissue"
+
+
+def _may_follow(authority: AuthorityFolder, unit_id: str, certificate: x509.Certificate) -> bool:
+    """Say whether another certificate may follow this one, which was revoked before its mark was made."""
+    try:
+        return _reissue_file(authority, unit_id).read_text(encoding="ascii").strip() == f"{certificate.serial_number:x}"
+    except FileNotFoundError:
+        return False
 
 
 def _make_settings(setup: SetUp, folder: UnitFolder, unit_id: str, dock_url: str) -> None:
@@ -174,14 +226,5 @@ def _make_settings(setup: SetUp, folder: UnitFolder, unit_id: str, dock_url: str
 def _make_certificate(
     setup: SetUp, folder: UnitFolder, authority: AuthorityFolder, enrolment: Enrolment, at: datetime
 ) -> None:
-    register = authority.units / f"{enrolment.unit_id}.crt"
-    if not register.exists():
-        holder = Holder(Role.UNIT, enrolment.unit_id)
-        certificate = authority.issuer().issue(holder, enrolment.public_key, at)
-        setup.file(register, pem(certificate), "the authority's copy of the certificate")
-    known = load_certificate(register)
-    if known.public_key() != enrolment.public_key:
-        raise UnitTakenError(enrolment.unit_id)
-    if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
-        raise UnitRevokedError(enrolment.unit_id)
-    setup.file(folder.certificate_file, pem(known), "certificate of the unit")
+    known = certify_unit(setup, authority, authority.issuer(), enrolment, at)
+    setup.replacement(folder.certificate_file, pem(known), "certificate of the unit")

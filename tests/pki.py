@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from appliance.settings import UnitFolder
@@ -89,6 +89,13 @@ class Pki:
             valid_until=valid_until,
         )
 
+    def unit_for(
+        self, unit_id: str, public_key: Ed25519PublicKey, *, valid_from: datetime | None = None
+    ) -> x509.Certificate:
+        """Certify a key that somebody else holds."""
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        return self._certify(Holder(Role.UNIT, unit_id), public_key, usage=usage, valid_from=valid_from)
+
     def dock(
         self,
         dock_id: str,
@@ -110,8 +117,9 @@ class Pki:
     def policy_signer(self, name: str = "policy") -> Identity:
         return self._issue(Holder(Role.POLICY_SIGNER, name), Ed25519PrivateKey.generate())
 
-    def revoke(self, identity: Identity) -> None:
-        entry = x509.RevokedCertificateBuilder().serial_number(identity.certificate.serial_number)
+    def revoke(self, identity: Identity | x509.Certificate) -> None:
+        certificate = identity.certificate if isinstance(identity, Identity) else identity
+        entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number)
         self._revoked.append(entry.revocation_date(self.now).build())
 
     def revocations(self) -> x509.CertificateRevocationList:
@@ -136,10 +144,30 @@ class Pki:
         valid_from: datetime | None = None,
         valid_until: datetime | None = None,
     ) -> Identity:
+        certificate = self._certify(
+            holder,
+            key.public_key(),
+            usage=usage,
+            host_names=host_names,
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+        return Identity(key, certificate)
+
+    def _certify(
+        self,
+        holder: Holder,
+        public_key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
+        *,
+        usage: x509.ObjectIdentifier | None = None,
+        host_names: tuple[str, ...] = (),
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+    ) -> x509.Certificate:
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(holder.uri)]
         names += [_host(name) for name in host_names]
         builder = self._builder(
-            holder.name, key.public_key(), valid_from or self.now - timedelta(days=1), valid_until or self.now + YEAR
+            holder.name, public_key, valid_from or self.now - timedelta(days=1), valid_until or self.now + YEAR
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
@@ -147,7 +175,7 @@ class Pki:
         builder = builder.add_extension(self._key_identifier(), critical=False)
         if usage:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        return Identity(key, builder.sign(self._key, hashes.SHA384()))
+        return builder.sign(self._key, hashes.SHA384())
 
     def _builder(
         self, name: str, public: ec.EllipticCurvePublicKey | object, since: datetime, until: datetime

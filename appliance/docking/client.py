@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import httpcore
 import httpx
@@ -104,7 +104,7 @@ class DockClient:
             base_url=url, transport=transport, trust_env=False, timeout=_PATIENCE, headers=headers
         )
 
-    def __enter__(self) -> "DockClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -174,7 +174,7 @@ class DockClient:
         content = msgspec.json.encode(request)
         return self._signed(self._post_json(SEAL_PATH.format(clip_id=clip_id), content, _PATIENCE_FOR_SEAL), "receipt")
 
-    def _post_json(self, path: str, content: bytes, patience: httpx.Timeout) -> httpx.Response:
+    def _post_json(self, path: str, content: bytes, patience: httpx.Timeout = _PATIENCE) -> httpx.Response:
         return self._ask("POST", path, headers={"Content-Type": "application/json"}, content=content, timeout=patience)
 
     def _ask(

@@ -36,11 +36,13 @@ class DockContext(ssl.SSLContext):
     time again.
     """
 
-    def __new__(cls, folder: UnitFolder, authority: Authority) -> "DockContext":  # noqa: D102 – see __init__
+    def __new__(  # noqa: D102 – see __init__
+        cls, folder: UnitFolder, authority: Authority, *, is_enrolled: bool = True
+    ) -> "DockContext":
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
-    def __init__(self, folder: UnitFolder, authority: Authority) -> None:
-        """Read key and certificates; raises TlsFilesError."""
+    def __init__(self, folder: UnitFolder, authority: Authority, *, is_enrolled: bool = True) -> None:
+        """Read key and certificates, the unit's own if it is enrolled; raises TlsFilesError."""
         self._authority = authority
         self.certificate: x509.Certificate | None = None
         self.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -49,7 +51,8 @@ class DockContext(ssl.SSLContext):
         self.set_alpn_protocols(["http/1.1"])
         try:
             self.load_verify_locations(folder.authority_file)
-            self.load_cert_chain(folder.certificate_file, folder.key_file)
+            if is_enrolled:
+                self.load_cert_chain(folder.certificate_file, folder.key_file)
         except OSError as error:  # ssl.SSLError is one
             raise TlsFilesError(folder, error.strerror or str(error)) from error
 
@@ -65,9 +68,11 @@ class DockContext(ssl.SSLContext):
         return connection
 
 
-def context_for(folder: UnitFolder, authority: Authority, *, cpuinfo: Path = CPUINFO) -> DockContext:
+def context_for(
+    folder: UnitFolder, authority: Authority, *, is_enrolled: bool = True, cpuinfo: Path = CPUINFO
+) -> DockContext:
     """Return how this unit calls its dock, with the suite that its processor is quick at; raises TlsFilesError."""
-    context = DockContext(folder, authority)
+    context = DockContext(folder, authority, is_enrolled=is_enrolled)
     if not has_aes_instructions(cpuinfo):
         offer_chacha20_alone(context)
     return context

@@ -18,12 +18,16 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them."""
+    """A short headline and one sentence for the wearer; `progress` (0 to 1) draws a bar below them.
+
+    A headline that is read off and typed elsewhere is large.
+    """
 
     headline: str
     sentence: str = ""
     tone: Tone = Tone.CALM
     progress: float | None = None
+    is_large: bool = False
 
 
 KEEP_HOLDING = "Keep holding to stop"
@@ -116,6 +120,30 @@ def dock_refused(clips: int) -> Message:
 def dock_failed(reason: str) -> Message:
     """Tell why nothing could be handed over; the unit tries again by itself."""
     return Message("Dock not reached", reason, Tone.WARNING)
+
+
+NEW_UNIT = Message(
+    "Put me on the dock", "This unit is new. IT opens enrolment at the dock; until then no dock answers."
+)
+
+
+def enrolment_code(digits: str, *, is_answered: bool) -> Message:
+    """Show the code that IT types at the dock."""
+    waits = "IT types this code at the dock."
+    return Message(digits, waits if is_answered else f"The dock does not answer just now. {waits}", is_large=True)
+
+
+def enrolment_trouble(sentence: str) -> Message:
+    """Tell why the unit is not enrolled; it tries again by itself."""
+    return Message("Not enrolled yet", sentence, Tone.FAULT)
+
+
+def enrolled(unit_id: str) -> Message:
+    """Tell that the unit is enrolled, and what it is called now."""
+    return Message(unit_id, "This unit is enrolled. Write its name on it.", is_large=len(unit_id) <= 10)
+
+
+IN_A_WINDOW_NEW = "Mirrorcam – new unit · Esc: quit"
 
 
 def elapsed(seconds: int) -> str:

@@ -121,7 +121,7 @@ class Overlay:
         return banner.convert_alpha()
 
     def _page(self, message: Message) -> pygame.Surface:
-        text = self._block(message, 84, 50, _TONES[message.tone][1], "center")
+        text = self._block(message, 200 if message.is_large else 84, 50, _TONES[message.tone][1], "center")
         if message.progress is None:
             return text
         gap, high, wide = self._scaled(28), self._scaled(22), text.get_width()

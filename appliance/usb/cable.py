@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.settings import UnitFolder, UnitSettings
+from appliance.settings import UnitFolder
 from appliance.usb.cable_journal import CableJournal
 from appliance.usb.calling import way_to
 from appliance.usb.forwarder import MAX_CONNECTIONS, Forwarder
@@ -35,8 +35,8 @@ def be_the_cable(folder: UnitFolder, interface: str, socket_path: Path, journal:
 
     Raises NotEnrolledError, SettingsError, SocketPlaceError or OSError.
     """
-    settings = folder.settings()
-    host, port = _dock(settings, folder)
+    dock_url, said_in = folder.dock_url_on_cable()
+    host, port = _dock(dock_url, said_in)
     listener = given_listener(os.environ) or open_listener(socket_path)
     with Link(interface) as link:
         forwarder = Forwarder(
@@ -48,7 +48,7 @@ def be_the_cable(folder: UnitFolder, interface: str, socket_path: Path, journal:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: forwarder.stop())
-        journal.ready(socket=str(socket_path), dock=settings.dock_url, interface=interface)
+        journal.ready(socket=str(socket_path), dock=dock_url, interface=interface)
         forwarder.run()
     journal.stopped()
 
@@ -78,12 +78,12 @@ def open_listener(path: Path) -> socket.socket:
     return listener
 
 
-def _dock(settings: UnitSettings, folder: UnitFolder) -> tuple[str, int]:
+def _dock(dock_url: str, said_in: Path) -> tuple[str, int]:
     try:
-        url = urlsplit(settings.dock_url)
+        url = urlsplit(dock_url)
         if url.hostname:
             return url.hostname, url.port or _HTTPS
         reason = "it names no host"
     except ValueError as error:
         reason = str(error)
-    raise SettingsError(folder.settings_file, f"dock_url is no address ({reason})")
+    raise SettingsError(said_in, f"dock_url is no address ({reason})")

@@ -27,15 +27,17 @@ ControllerOption = Annotated[
 def gadget_up(folder: FolderOption, udc: ControllerOption = None) -> None:
     """Make the card, whose serial number is the unit's id; where it is there already nothing is touched.
 
+    A unit that is still to be enrolled calls itself `new-` and twelve digits of its own.
+
     Of the unit's folder it reads the settings only.
     """
-    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).up()
+    Gadget(UnitFolder(folder).name_on_cable(), controller=udc).up()
 
 
 @gadget_app.command("down")
 def gadget_down(folder: FolderOption, udc: ControllerOption = None) -> None:
     """Take the card away, whatever has become of it."""
-    Gadget(UnitFolder(folder).settings().unit_id, controller=udc).down()
+    Gadget(UnitFolder(folder).name_on_cable(), controller=udc).down()
 
 
 @usb_app.command()

@@ -105,7 +105,7 @@ def create_app(dock: Dock, refused: RefusedCertificates) -> Flask:
     @app.post(GREETING_PATH)
     def greet() -> Response:
         greeting = _read(Greeting, MAX_GREETING, "greeting")
-        return _json(200, msgspec.json.encode(reception.greet(g.unit, greeting)))
+        return _json(200, msgspec.json.encode(reception.greet(g.unit, greeting, g.certificate)))
 
     @app.post(SEAL_PATH.format(clip_id="<uuid:clip_id>"))
     def seal(clip_id: UUID) -> Response:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import structlog
+from cryptography import x509
 from sqlalchemy import Connection
 
 from dock_station import custody
@@ -55,8 +56,8 @@ class Reception:
     def __init__(self, dock: Dock) -> None:
         self._dock = dock
 
-    def greet(self, unit: Holder, greeting: Greeting) -> Signed:
-        """Note what a unit says of itself, and return the signed Welcome.
+    def greet(self, unit: Holder, greeting: Greeting, certificate: x509.Certificate) -> Signed:
+        """Note what a unit says of itself and by which certificate it came, and return the signed Welcome.
 
         Raises ForeignError or PolicyUnusableError.
         """
@@ -66,6 +67,7 @@ class Reception:
         now = self._dock.clock()
         with self._dock.catalogue.writing() as connection:
             known = units.greeted(connection, greeting, now)
+            units.certified(connection, unit.name, certificate)
             self._dock.custody.watch_clock(connection)
             time_is_trusted = self._dock.custody.clock_is_trusted(connection)
             for seen in greeting.seen_heads:

@@ -88,6 +88,30 @@ units = Table(
     Column("clips_waiting", BigInteger),
     Column("clock_offset_seconds", Float),  # the unit's clock minus the dock's, at its newest greeting
     Column("greeted_at", UtcDateTime),  # its newest greeting
+    Column("certificate_ends_at", UtcDateTime),  # of the certificate that it last showed or was given
+    Column("certificate_serial", String(40)),  # hex, RFC 5280 §4.1.2.2: 20 octets at most
+)
+
+# Requests of units to be. What nobody confirms goes again; what somebody confirmed stays, as the record of who did.
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("request_id", String(32), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False),  # unless it is confirmed before
+    Column("dock_nonce", LargeBinary(32), nullable=False),
+    Column("certificate_sha256", LargeBinary(32), nullable=False),  # of the TLS certificate that the dock has shown
+    Column("bay", String(64)),  # the USB port that it came from, where that is known
+    Column("requested_at", UtcDateTime),  # NULL: the unit has not sent its request yet, nor anything below
+    Column("csr", LargeBinary),
+    Column("unit_nonce", LargeBinary(32)),
+    Column("key_sha256", SHA256),
+    Column("wrong_codes", Integer, nullable=False, server_default="0"),
+    Column("dropped_at", UtcDateTime),
+    Column("unit_id", NAME),
+    Column("confirmed_by", ACTOR),
+    Column("confirmed_at", UtcDateTime),
+    Column("enrolled_at", UtcDateTime),  # when the certificate was handed over
+    Index(None, "key_sha256"),
 )
 
 # What is plugged in now, as the device itself says by USB: nothing is decided by it, it is shown to people.

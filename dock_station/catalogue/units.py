@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography import x509
 from sqlalchemy import Connection, insert, select, update
 
 from dock_station.catalogue import rows
@@ -26,6 +27,8 @@ class Unit:
     clips_waiting: int | None
     clock_offset_seconds: float | None
     greeted_at: datetime | None
+    certificate_ends_at: datetime | None
+    certificate_serial: str | None
 
 
 def find(connection: Connection, unit_id: str) -> Unit | None:
@@ -63,6 +66,15 @@ def greeted(connection: Connection, greeting: Greeting, at: datetime) -> Unit:
         )
     )
     return rows.many(Unit, connection.execute(select(units).where(units.c.unit_id == greeting.unit_id)))[0]
+
+
+def certified(connection: Connection, unit_id: str, certificate: x509.Certificate) -> None:
+    """Note by which certificate a unit that is known is here."""
+    values = {
+        "certificate_ends_at": certificate.not_valid_after_utc,
+        "certificate_serial": f"{certificate.serial_number:x}",
+    }
+    connection.execute(update(units).where(units.c.unit_id == unit_id).values(values))
 
 
 def issue(connection: Connection, unit_id: str, wearer: str | None) -> bool:

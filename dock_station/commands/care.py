@@ -8,6 +8,7 @@ from rich.table import Table
 
 from dock_station import decisions
 from dock_station.catalogue import alarms, units
+from dock_station.catalogue.units import Unit
 from dock_station.commands.common import (
     FolderOption,
     ReasonOption,
@@ -17,6 +18,7 @@ from dock_station.commands.common import (
     opened,
     say,
 )
+from evidence.certificates import Authority
 from evidence.commandline import examples, group, pseudonym
 
 unit_app = group("The worn cameras that come to this dock: who wears which, and gaps in what they recorded.")
@@ -26,17 +28,44 @@ clock_app = group("The dock's clock, without which nothing may be deleted.")
 
 @unit_app.command("list")
 def _list_units(folder: FolderOption) -> None:
-    """Show every unit that has come, to whom it is issued, and how it was when it was last here."""
+    """Show every unit that has come, to whom it is issued, how it was when it was last here, and its certificate's end.
+
+    A certificate that was revoked is said to be so by the list that this dock has.
+    """
     with opened(folder) as dock, dock.catalogue.reading() as connection:
-        known = units.everyone(connection)
-    table = Table("Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Software", box=SIMPLE_HEAD)
+        known, authority = units.everyone(connection), dock.authority()
+    headings = (
+        "Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Storage free", "Software", "Certificate",
+    )  # fmt: skip
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # on a narrow terminal nothing is left out
     for unit in known:
-        battery = "–" if unit.battery_percent is None else f"{unit.battery_percent} %"
-        waiting = "–" if unit.clips_waiting is None else str(unit.clips_waiting)
         table.add_row(
-            unit.unit_id, unit.wearer or "nobody", moment(unit.last_seen_at), waiting, battery, unit.software or "–"
+            unit.unit_id,
+            unit.wearer or "nobody",
+            moment(unit.last_seen_at),
+            "–" if unit.clips_waiting is None else str(unit.clips_waiting),
+            "–" if unit.battery_percent is None else f"{unit.battery_percent} %",
+            _storage(unit),
+            unit.software or "–",
+            _certificate(unit, authority),
         )
     console().print(table if known else "No unit has come to this dock yet.")
+
+
+def _storage(unit: Unit) -> str:
+    if unit.storage_free_bytes is None or unit.storage_total_bytes is None:
+        return "–"
+    return f"{unit.storage_free_bytes / 1e9:.1f} of {unit.storage_total_bytes / 1e9:.1f} GB"
+
+
+def _certificate(unit: Unit, authority: Authority) -> str:
+    if unit.certificate_ends_at is None or unit.certificate_serial is None:
+        return "–"
+    if authority.has_revoked(int(unit.certificate_serial, 16)):
+        return "revoked"
+    return f"until {unit.certificate_ends_at:%Y-%m-%d}"
 
 
 @unit_app.command(

@@ -1,4 +1,4 @@
-"""The pages of a dock, for people: sign-in, bays, clips with a player, units, custody log, health."""
+"""The pages of a dock, for people: sign-in, bays, clips with a player, units, enrolment, custody log, health."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from dock_station.pages import (
     clips,
     custody_log,
     door,
+    enrolment,
     errors,
     health,
     playing,
@@ -37,6 +38,7 @@ MENU = (
     ("bays.shown", words.MENU_BAYS, EVERYONE),
     ("custody.log", words.MENU_CUSTODY, (Right.SEE_CUSTODY,)),
     ("units.listed", words.MENU_UNITS, (Right.SEE_UNITS,)),
+    ("enrolment.shown", words.MENU_ENROLMENT, (Right.ENROL_UNITS,)),
     ("health.shown", words.MENU_HEALTH, (Right.SEE_HEALTH,)),
 )
 
@@ -65,6 +67,7 @@ def create_app(dock: Dock, opener: Opener, *, monotonic: Callable[[], float] = t
         custody_log.blueprint(site),
         bays.blueprint(site, monotonic),
         units.blueprint(site),
+        enrolment.blueprint(site),
         health.blueprint(site),
     ):
         app.register_blueprint(pages)

@@ -15,6 +15,7 @@ from dock_station.catalogue import bays, units
 from dock_station.catalogue.bays import Bay
 from dock_station.dock import Dock
 from dock_station.pages import words
+from evidence.identifiers import NEW_UNIT
 
 CALLS_WITHIN = timedelta(seconds=30)
 MOVES_WITHIN = timedelta(minutes=2)  # a long clip is read back and hashed before it counts as handed over
@@ -109,6 +110,8 @@ def _shown(
         standing = Standing(BAD, words.BAY_UNKNOWN)
     elif how_often[bay.unit_id] > 1:
         standing = Standing(BAD, words.BAY_TWICE)
+    elif bay.unit_id.startswith(NEW_UNIT):
+        standing = Standing(BUSY, words.BAY_NEW)
     else:
         standing = _of_unit(connection, bay, bay.unit_id, now)
     return ShownBay(port, names.get(port, port), unit_id, standing)

@@ -20,6 +20,10 @@ CASE_NUMBER_MISSING = "Enter the case number, at most 64 characters on one line.
 REASON_MISSING = "Say why this clip is needed, in at most 500 characters."
 REVIEW_DATE_WRONG = "Choose a review date after today and within ten years."
 DATE_WRONG = "A date is written as year-month-day; the list is shown without it."
+CODE_MISSING = "Type the six digits that the unit shows, as in 123 456."
+UNIT_ID_WRONG = (
+    "An id has lower case letters, digits and inner hyphens, 32 at most, as in unit-07, and does not begin with new-."
+)
 
 # Good news
 HOLD_SET = "The clip is held: it is kept until the hold is released."
@@ -30,6 +34,7 @@ MENU_CLIPS = "Clips"
 MENU_BAYS = "Bays"
 MENU_CUSTODY = "Custody"
 MENU_UNITS = "Units"
+MENU_ENROLMENT = "Enrolment"
 MENU_HEALTH = "Health"
 
 CLOCK_RIGHT = "right"
@@ -84,6 +89,9 @@ ACTIONS = {
     "keyslot-added": "Keyslot added",
     "keyslot-removed": "Keyslot removed",
     "unit-issued": "Issued",
+    "unit-confirmed": "Code confirmed",
+    "unit-enrolled": "Enrolled",
+    "enrolment-dropped": "Request to be enrolled dropped",
     "gap-accepted": "Gap accepted",
     "alarm-cleared": "Alarm cleared",
     "dock-alive": "Dock at work",
@@ -94,6 +102,11 @@ ACTIONS = {
 }
 
 CUSTODY_EMPTY = "The custody log has no entry yet."
+
+
+def unit_confirmed(unit_id: str) -> str:
+    """Say that a unit's code was right."""
+    return f"The code is right: this unit becomes {unit_id}. Leave it on the dock until it shows that name."
 
 
 def custody_is_whole(entries: int, sha256: str) -> str:
@@ -114,6 +127,7 @@ def file_differs(what: str) -> str:
 # What the page of the bays says of each; whoever passes the dock may read it.
 BAY_EMPTY = "Empty"
 BAY_UNKNOWN = "Unknown device: take it out, and call IT"
+BAY_NEW = "New unit: IT enrols it"
 BAY_TWICE = "Two devices say that they are this unit: call IT"
 BAY_NOT_CALLED = "Plugged in, has not called yet"
 BAY_NOT_CALLED_HINT = (

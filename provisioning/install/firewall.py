@@ -25,10 +25,10 @@ table {table} {{
 		jump outside
 	}}
 
-	# The units: they find the dock, hand over, and that is all.
+	# The units: they find the dock, hand over, or ask to be enrolled, and that is all.
 	chain bays {{
 		icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 accept
-		tcp dport {bays_port} accept
+		tcp dport {{ {bays_port}, {enrolment_port} }} accept
 	}}
 
 	# The town's network: people look at the pages, and the dock keeps its own address there.
@@ -55,15 +55,16 @@ class NoFixedPortError(EnvironmentalError):
         super().__init__("A port of this dock is 0, so the firewall cannot know it: give it a number in dock.toml.")
 
 
-def rules(*, pages_port: int, bays_port: int, with_ssh: bool) -> str:
+def rules(*, pages_port: int, bays_port: int, enrolment_port: int, with_ssh: bool) -> str:
     """Return the firewall's file; the table's comment is the digest of all the rest, by which a loaded one is known.
 
     Raises NoFixedPortError.
     """
-    if not pages_port or not bays_port:
+    if 0 in (pages_port, bays_port, enrolment_port):
         raise NoFixedPortError
     ssh = f"\t\t{SSH}\n" if with_ssh else ""
-    fields = {"table": TABLE, "pages_port": pages_port, "bays_port": bays_port, "ssh": ssh}
+    ports = {"pages_port": pages_port, "bays_port": bays_port, "enrolment_port": enrolment_port}
+    fields = {"table": TABLE, "ssh": ssh, **ports}
     digest = hashlib.sha256(_RULES.format(comment="", **fields).encode()).hexdigest()
     return _RULES.format(comment=f"mirrorcam {digest[:32]}", **fields)
 

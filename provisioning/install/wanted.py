@@ -111,8 +111,10 @@ def _rules(machine: Machine, wish: Wish, settings: DockSettings | None) -> str:
     if with_ssh is None:
         there = machine.path(FIREWALL)
         with_ssh = there.is_file() and firewall.SSH in there.read_text(encoding="utf-8", errors="replace")
-    pages, bays = (settings.pages_port, settings.bays_port) if settings else (8443, 8444)
-    return firewall.rules(pages_port=pages, bays_port=bays, with_ssh=with_ssh)
+    pages, bays, enrolment = (8443, 8444, 8445)
+    if settings:
+        pages, bays, enrolment = settings.pages_port, settings.bays_port, settings.enrolment_port
+    return firewall.rules(pages_port=pages, bays_port=bays, enrolment_port=enrolment, with_ssh=with_ssh)
 
 
 def _networks(machine: Machine) -> list[Step]:

@@ -221,3 +221,31 @@ def test_what_is_wrong_is_said_with_what_to_do_and_nothing_is_made(place: Path, 
     refused = call(*shlex.split(line), folder=place)
     assert (refused.returncode, sentence in refused.stderr) == (exit_code, True), refused.stderr
     assert not {"t", "u"} & ({path.name for path in place.iterdir()} - before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "give either --dock, or the folder of one unit"),
+        (("unit", "--dock", "dock"), "give either --dock, or the folder of one unit"),
+        (("--dock", "dock", "--id", "unit-09"), "ids are given on the dock's page"),
+        (("unit",), "say where the unit finds its dock"),
+    ],
+)
+def test_enrolling_needs_a_dock_or_a_units_folder(place: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    refused = call("unit", "enrol", "--authority", "town", *arguments, folder=place)
+    assert refused.returncode == 2
+    assert sentence in refused.stderr
+
+
+def test_a_folder_that_is_no_docks_is_not_opened(place: Path) -> None:
+    refused = call("unit", "enrol", "--authority", "town", "--dock", "unit", folder=place)
+    assert refused.returncode == 5
+    assert refused.stderr.count("\n") == 1
+    assert "is no dock's folder" in refused.stderr
+
+
+def test_enrolment_that_nobody_ends_ends_by_itself(place: Path) -> None:
+    done = call("unit", "enrol", "--authority", "town", "--dock", "dock", "--hours", "0.001", folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "Enrolment is closed; 0 units enrolled." in done.stdout

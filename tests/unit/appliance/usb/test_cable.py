@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.settings import UnitFolder
 from appliance.usb.cable_journal import CableJournal
 from appliance.usb.calling import Way, way_to
 from appliance.usb.forwarder import MAX_CONNECTIONS, Forwarder
@@ -261,6 +262,18 @@ class TestCommand:
         refused = call("cable", "--folder", settings(tmp_path / "unit", url), "--socket", tmp_path / "cable.sock")
         assert refused.returncode == 5
         assert "unit.toml cannot be used: dock_url is no address" in refused.stderr
+
+    def test_before_the_unit_is_enrolled_it_leads_to_the_enrolment_door(self, tmp_path: Path) -> None:
+        card = UnitFolder(tmp_path)
+        card.enrolment_file.write_text('dock_url = "https://[fd6d:6972:726f::1]:8445"\n')
+        assert card.dock_url_on_cable() == ("https://[fd6d:6972:726f::1]:8445", card.enrolment_file)
+        card.settings_file.write_text('unit_id = "unit-7"\ndock_url = "https://[fd6d:6972:726f::1]:8444"\n')
+        assert card.dock_url_on_cable() == ("https://[fd6d:6972:726f::1]:8444", card.settings_file)
+        card.settings_file.unlink()
+        card.enrolment_file.write_text('dock_url = "https://:8445"\n')
+        refused = call("cable", "--folder", tmp_path, "--socket", tmp_path / "cable.sock")
+        assert refused.returncode == 5
+        assert "enrolment.toml cannot be used: dock_url is no address" in refused.stderr
 
     def test_a_socket_that_the_service_manager_has_opened_is_served(self, tmp_path: Path, dock: Dock) -> None:
         folder, unit = settings(tmp_path / "unit", f"https://127.0.0.1:{dock.port}"), Unit(tmp_path / "given.sock")

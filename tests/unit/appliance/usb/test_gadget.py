@@ -1,5 +1,6 @@
 """The unit's USB device in a folder that is as strict as configfs: what is made, in which order, and what is left."""
 
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.settings import UnitFolder
 from appliance.usb.gadget import (
     Gadget,
     GadgetsMissingError,
@@ -14,6 +16,7 @@ from appliance.usb.gadget import (
     SeveralControllersError,
     address_of,
 )
+from evidence.identifiers import NAME_PATTERN, NEW_UNIT
 from tests.unit_process import call
 
 OWN_FOLDERS = {"configs", "functions", "strings"}  # what configfs makes by itself in each gadget, and takes away
@@ -241,3 +244,17 @@ def test_the_command_needs_the_units_settings_and_no_key(tmp_path: Path) -> None
     refused = call("gadget", "up", "--folder", tmp_path)
     assert refused.returncode == 5
     assert refused.stderr.startswith("mirrorcam-unit: /sys/kernel/config/usb_gadget is missing: load the kernel module")
+
+
+def test_a_unit_to_be_has_a_name_of_its_own_that_gives_no_machine_id_away(tmp_path: Path) -> None:
+    card = UnitFolder(tmp_path)
+    card.enrolment_file.write_text('dock_url = "https://[fd6d:6972:726f::1]:8445"\n')
+    names = set()
+    for number in range(100):
+        machine_id = tmp_path / f"machine-id-{number}"
+        machine_id.write_text(f"{number:032x}\n")
+        names.add(card.name_on_cable(machine_id))
+    assert len(names) == 100
+    assert all(re.fullmatch(NAME_PATTERN, name) and name.startswith(NEW_UNIT) for name in names)
+    card.settings_file.write_text('unit_id = "unit-7"\ndock_url = "https://[fd6d:6972:726f::1]:8444"\n')
+    assert card.name_on_cable(tmp_path / "nowhere") == "unit-7"

@@ -193,6 +193,12 @@ def test_an_unknown_device_is_told_from_a_unit(rack: Rack) -> None:
     assert rack.shows() == f"1-1.3 – {words.BAY_UNKNOWN}"
 
 
+def test_a_unit_that_is_still_to_be_enrolled_is_told_from_one_that_does_not_call(rack: Rack) -> None:
+    rack.plug_in("1-1.3", "new-0123456789ab")
+    rack.pages.pass_(60 * SECOND)
+    assert rack.shows() == f"1-1.3 new-0123456789ab {words.BAY_NEW}"
+
+
 def test_two_devices_that_say_they_are_the_same_unit_are_both_doubted(rack: Rack) -> None:
     rack.plug_in("1-1.3", "unit-1")
     rack.greet("unit-1", 0)

@@ -8,12 +8,12 @@ from dock_station.pages import words
 from dock_station.rights import Role
 from tests.unit.dock_station.pages.visitor import Pages, text_of
 
-PAGES = ("/clips", "/custody", "/units", "/health")
+PAGES = ("/clips", "/custody", "/units", "/enrolment", "/health")
 SEEN = {
     Role.OFFICER: {"/clips"},
     Role.EVIDENCE_OFFICER: {"/clips", "/custody", "/units"},
     Role.SUPERVISOR: {"/clips", "/custody", "/units", "/health"},
-    Role.IT: {"/units", "/health"},
+    Role.IT: {"/units", "/enrolment", "/health"},
     Role.AUDITOR: {"/custody"},
 }
 
