@@ -175,13 +175,12 @@ def certify_unit(
     """
     register = authority.units / f"{enrolment.unit_id}.crt"
     known = load_certificate(register) if register.exists() else None
-    if known is not None:
-        if not _may_follow(authority, enrolment.unit_id, known):
-            if known.public_key() != enrolment.public_key:
-                raise UnitTakenError(enrolment.unit_id)
-            if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
-                raise UnitRevokedError(enrolment.unit_id)
-            return known
+    if known is not None and not _may_follow(authority, enrolment.unit_id, known):
+        if known.public_key() != enrolment.public_key:
+            raise UnitTakenError(enrolment.unit_id)
+        if authority.revocations().get_revoked_certificate_by_serial_number(known.serial_number):
+            raise UnitRevokedError(enrolment.unit_id)
+        return known
     certificate = issuer.issue(Holder(Role.UNIT, enrolment.unit_id), enrolment.public_key, at)
     setup.replacement(register, pem(certificate), "the authority's copy of the certificate")
     return certificate
