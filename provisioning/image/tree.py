@@ -11,8 +11,9 @@ from provisioning.image.python_packages import PROJECT, SITE, compile_python, in
 from provisioning.image.tools import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
+_ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
 _ENABLED = {
-    "multi-user.target": (*_SERVICES, "systemd-networkd.service"),
+    "multi-user.target": (*_SERVICES, "mirrorcam-enrolled.path", "systemd-networkd.service"),
     "local-fs.target": ("mirrorcam-grow.service",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
@@ -63,8 +64,9 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
 
 def _put_our_files(tree: Path) -> None:
     shutil.copytree(RECIPE / "overlay", tree, dirs_exist_ok=True)
+    (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
-    for service in _SERVICES:
+    for service in (*_SERVICES, *_ENROLMENT):
         shutil.copy(system / "system" / service, tree / "usr/lib/systemd/system")
     shutil.copy(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d")
     shutil.copytree(system / "network/unit", tree / "usr/lib/systemd/network", dirs_exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 
 from provisioning.install.firewall import rules
 
-SSH, PAGES, BAYS, OTHER = PORTS = (22, 8443, 8444, 5432)
+SSH, PAGES, BAYS, ENROLMENT, OTHER = PORTS = (22, 8443, 8444, 8445, 5432)
 TOWN, BAY = "2001:db8::1", "fd6d:6972:726f::1"  # the dock's addresses on either side
 TOWNSMAN = "2001:db8::2"
 
@@ -96,7 +96,7 @@ def _lay(dock: str, card: str, address: str, other: str, other_address: str) -> 
 
 def _load(networks: Networks, path: Path, *, with_ssh: bool) -> None:
     file = path / "firewall.nft"
-    file.write_text(rules(pages_port=PAGES, bays_port=BAYS, with_ssh=with_ssh))
+    file.write_text(rules(pages_port=PAGES, bays_port=BAYS, enrolment_port=ENROLMENT, with_ssh=with_ssh))
     subprocess.run(networks.inside(networks.dock, "/usr/sbin/nft", "--file", str(file)), check=True)
 
 
@@ -104,10 +104,10 @@ def test_without_the_firewall_every_door_is_open(dock: Networks) -> None:
     assert dock.doors(dock.town, TOWN) == dock.doors(dock.unit, BAY) == set(PORTS)
 
 
-def test_the_town_finds_the_pages_and_a_unit_the_bays_and_nothing_else(dock: Networks, tmp_path: Path) -> None:
+def test_the_town_finds_the_pages_and_a_unit_the_bays_or_enrolment_and_nothing_else(dock: Networks, tmp_path: Path) -> None:
     _load(dock, tmp_path, with_ssh=False)
     assert dock.doors(dock.town, TOWN) == {PAGES}
-    assert dock.doors(dock.unit, BAY) == {BAYS}
+    assert dock.doors(dock.unit, BAY) == {BAYS, ENROLMENT}
     assert dock.doors(dock.dock, "::1") == set(PORTS), "the dock itself is not kept from itself"
     assert dock.doors(dock.dock, TOWNSMAN) == set(PORTS), "what the dock asks for is answered"
 
@@ -115,7 +115,7 @@ def test_the_town_finds_the_pages_and_a_unit_the_bays_and_nothing_else(dock: Net
 def test_ssh_is_let_in_from_the_town_alone_where_that_was_said(dock: Networks, tmp_path: Path) -> None:
     _load(dock, tmp_path, with_ssh=True)
     assert dock.doors(dock.town, TOWN) == {PAGES, SSH}
-    assert dock.doors(dock.unit, BAY) == {BAYS}
+    assert dock.doors(dock.unit, BAY) == {BAYS, ENROLMENT}
 
 
 def test_a_unit_reaches_the_town_over_no_dock_even_if_that_forwards(dock: Networks, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_whoever_is_not_root_is_told_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("with_ssh", [True, False])
 def test_nft_takes_the_rules_and_lists_them_with_their_digest(tmp_path: Path, *, with_ssh: bool) -> None:
-    text = rules(pages_port=443, bays_port=8444, with_ssh=with_ssh)
+    text = rules(pages_port=443, bays_port=8444, enrolment_port=8445, with_ssh=with_ssh)
     file = tmp_path / "firewall.nft"
     file.write_text(text)
     listing = "nft --file firewall.nft && nft --file firewall.nft && nft list table inet mirrorcam"
@@ -334,7 +334,7 @@ class Computer:
 
 
 def test_rules_that_somebody_flushed_or_changed_are_loaded_again(machine: Machine) -> None:
-    text = rules(pages_port=8443, bays_port=8444, with_ssh=False)
+    text = rules(pages_port=8443, bays_port=8444, enrolment_port=8445, with_ssh=False)
     step = Firewall(text, "mirrorcam-firewall.service")
     for answer, is_right in ((Done(0, text, ""), True), (Done(1, "", "No such file"), False), (Done(0, "", ""), False)):
         computer = replace(machine, run=Computer({"nft list": answer}), is_booted=True)
