@@ -104,7 +104,9 @@ def test_without_the_firewall_every_door_is_open(dock: Networks) -> None:
     assert dock.doors(dock.town, TOWN) == dock.doors(dock.unit, BAY) == set(PORTS)
 
 
-def test_the_town_finds_the_pages_and_a_unit_the_bays_or_enrolment_and_nothing_else(dock: Networks, tmp_path: Path) -> None:
+def test_the_town_finds_the_pages_and_a_unit_the_bays_or_enrolment_and_nothing_else(
+    dock: Networks, tmp_path: Path
+) -> None:
     _load(dock, tmp_path, with_ssh=False)
     assert dock.doors(dock.town, TOWN) == {PAGES}
     assert dock.doors(dock.unit, BAY) == {BAYS, ENROLMENT}
