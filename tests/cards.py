@@ -85,6 +85,12 @@ def pull(device: Path, file: Path) -> None:
     run("losetup", "--set-capacity", str(device))
 
 
+def put_in(device: Path, file: Path, content: bytes) -> None:
+    """Put another medium into a loop device's reader from which one was pulled."""
+    file.write_bytes(content)
+    run("losetup", "--set-capacity", str(device))
+
+
 class Medium:
     """What a card keeps; those that fail or lie override one of the two."""
 

@@ -2,9 +2,11 @@
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,7 @@ from provisioning.card.data_partition import PreparedImage, prepare
 from provisioning.card.devices import Node
 from provisioning.card.image import check_image
 from provisioning.card.public_side import PublicSide, check_publisher, read_public_side
+from provisioning.card.repeating import Series
 from provisioning.card.writing import write_card
 from provisioning.options import AuthorityOption, dock_url
 
@@ -76,12 +79,17 @@ def _card_write(
         Path | None,
         typer.Option(metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."),
     ] = None,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Write each card that is put into this reader, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Put an image and the authority's public side on a card, and read it all back.
 
     Everything that was on the card is lost. A disk that is mounted, or that holds this computer's system, is never
     written. The partition table is written last, when everything else was read back and found equal: a card that was
     pulled, or that is worn out or fake, starts nowhere.
+
+    With `--repeat` the name is asked once, and holds for every card that is put into the same reader afterwards.
     """
     if confirm is not None and device is None:
         raise typer.BadParameter("give --device too: the name is typed twice", param_hint="--confirm")
@@ -93,12 +101,24 @@ def _card_write(
         prepared = _prepared(image, public_side, Path(folder), disk)
         _say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
         choice.confirmed(disk)
-        with _bar() as progress:
-            write_card(prepared, Path(disk.path), progress)
+        label = image.name.partition(".img")[0]
+        if repeat:
+            _series(disk).run(disk, partial(_write, prepared), label)
+            return
+        _write(prepared, disk)
     _say(
         f"{disk.path} is ready for units of {public_side.town}: {prepared.size} bytes were written and read back. "
-        f"Take it out, and label it {image.name.partition('.img')[0]}."
+        f"Take it out, and label it {label}."
     )
+
+
+def _write(prepared: PreparedImage, disk: Node) -> None:
+    with _bar() as progress:
+        write_card(prepared, Path(disk.path), progress)
+
+
+def _series(disk: Node) -> Series:
+    return Series(disk.path, devices.disks, time.sleep, _say, _complain)
 
 
 def _prepared(path: Path, public_side: PublicSide, folder: Path, disk: Node) -> PreparedImage:
@@ -139,6 +159,10 @@ def _bar() -> Iterator[_Bar]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         yield _Bar(bars)
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, style="red", markup=False)
 
 
 def _say(sentence: str) -> None:
