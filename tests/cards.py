@@ -8,7 +8,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MIB = 1 << 20
@@ -202,7 +202,8 @@ class _Served:
             if opcode in {_FORGET, _BATCH_FORGET, _INTERRUPT}:
                 continue
             code, answer = self._answer(opcode, request[_IN.size :])
-            os.write(self._kernel, _OUT.pack(_OUT.size + len(answer), -code, unique) + answer)
+            with suppress(FileNotFoundError):  # the kernel asks no more: whoever waited was interrupted
+                os.write(self._kernel, _OUT.pack(_OUT.size + len(answer), -code, unique) + answer)
             if opcode == _DESTROY:
                 return
 

@@ -57,15 +57,17 @@ def _screen(text: str | None) -> str | None:
     "write",
     epilog=examples(
         "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img --authority town "
-        "--dock-url https://dock.example:8444",
+        "--dock-url https://[fd6d:6972:726f::1]:8445",
         "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img.xz --authority town "
-        "--dock-url https://dock.example:8444 --device /dev/sdb --confirm sdb",
+        "--dock-url https://[fd6d:6972:726f::1]:8445 --device /dev/sdb --confirm sdb",
     ),
 )
 def _card_write(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")],
     authority: AuthorityOption,
-    url: Annotated[str, typer.Option("--dock-url", callback=dock_url, help="Where the unit finds its dock.")],
+    url: Annotated[
+        str, typer.Option("--dock-url", callback=dock_url, help="Where the unit asks the dock to be enrolled.")
+    ],
     screen: Annotated[
         str | None, typer.Option(callback=_screen, metavar="WxH", help="The unit's screen, as in 800x480.")
     ] = None,

@@ -15,7 +15,8 @@ from provisioning.card.image import digest_file
 from provisioning.issuing import pem, town_of
 from provisioning.keys import load_authority_key
 
-AUTHORITY_NAME = "authority.pem"
+# What the unit reads: the names of the files in its folder (appliance.settings.UnitFolder).
+AUTHORITY_NAME = "authority.crt"
 ENROLMENT_NAME = "enrolment.toml"
 
 

@@ -14,7 +14,7 @@ class SomeCardsFailedError(MirrorcamError):
     """Of the cards that were put in, not all became good."""
 
     def __init__(self, good: int, bad: int) -> None:
-        super().__init__(f"{good} cards are ready, {bad} are not: each was told when it was in the reader.")
+        super().__init__(f"Cards ready: {good}; not ready: {bad}. Why, was said while each was in the reader.")
         self.good, self.bad = good, bad
 
 
@@ -48,7 +48,7 @@ class Series:
                 break
         if self.bad:
             raise SomeCardsFailedError(self.good, self.bad)
-        self.say(f"{self.good} cards are ready.")
+        self.say(f"Cards ready: {self.good}.")
 
     def _write(self, disk: Node, write: Callable[[Node], None], label: str) -> None:
         try:

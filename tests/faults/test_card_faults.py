@@ -227,15 +227,15 @@ class TestFailing:
         assert first_bytes == bytes(HEAD)
 
     def test_a_medium_that_dies_at_any_write_never_holds_a_part_that_starts(self, image: Image, tmp_path: Path) -> None:
-        good = CountingMedium(tmp_path / "good")
+        good = DyingMedium(tmp_path / "good")
         with card_of(good, tmp_path / "card") as device:
             write_card(image, device, quiet)
         whole = image.path.read_bytes()
-        for last in sorted({0, 1, good.writes - 1, *random.Random(7).sample(range(good.writes), 12)}):
+        for last in sorted({0, MIB, good.taken - MIB, good.taken - 1, *random.Random(7).sample(range(good.taken), 12)}):
             reader = Reader(tmp_path / f"{last}")
             reader.folder.mkdir()
             reader.kept.write_bytes(OLD)
-            medium = CountingMedium(reader.kept)
+            medium = DyingMedium(reader.kept)
             medium.lives = last
             with pytest.raises(CardError, match=f"{NOTHING_STARTS}|do not put it into a unit") as died:
                 reader.write(image, medium)
@@ -244,7 +244,7 @@ class TestFailing:
                 kept[:TABLE] == bytes(TABLE)
                 or kept[:HEAD] == OLD[:HEAD]  # nothing was written there yet
                 or kept[HEAD:IMAGE] == whole[HEAD:]  # all else is whole, and was read back
-            ), f"after {last} writes: {died.value}"
+            ), f"after {last} bytes: {died.value}"
 
     def test_a_program_that_is_killed_leaves_a_card_from_which_nothing_starts(
         self, image: Image, reader: Reader
@@ -273,22 +273,26 @@ def interrupt(_doing: str, _done: int, _total: int) -> None:
     raise KeyboardInterrupt
 
 
-class CountingMedium(Medium):
-    """It takes so many writes and is dead from then on."""
+class DyingMedium(Medium):
+    """It takes so many bytes, and is dead from the write on that would be more."""
 
-    lives = 1 << 30
-    writes = 0
+    lives = 1 << 40
+    taken = 0
+    is_dead = False
 
     def write(self, offset: int, content: bytes) -> None:
-        if self.writes >= self.lives:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        self.writes += 1
+        self.is_dead = self.is_dead or self.taken + len(content) > self.lives
+        self._check()
+        self.taken += len(content)
         super().write(offset, content)
 
     def read(self, offset: int, size: int) -> bytes:
-        if self.writes >= self.lives:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._check()
         return super().read(offset, size)
+
+    def _check(self) -> None:
+        if self.is_dead:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Desk:
     card: Path
 
     def command(self, *options: str) -> list[str]:
-        given = ("--authority", "town", "--dock-url", "https://dock.example:8444")
+        given = ("--authority", "town", "--dock-url", "https://[fd6d:6972:726f::1]:8445")
         return [sys.executable, "-m", "provisioning.cli", "card", "write", self.image.name, *given, *options]
 
     def write(self, *options: str) -> "subprocess.CompletedProcess[str]":
@@ -91,9 +91,9 @@ def test_a_card_is_written_with_the_authoritys_public_side_on_it(desk: Desk) -> 
     for doing in ("Checking the image", "Writing", "Reading back"):
         assert doing in done.stderr
     partition = data_partition(desk.card, desk.folder / "partition")
-    enrolment = 'dock_url = "https://dock.example:8444"\nscreen_width = 720\nscreen_height = 720\n'
+    enrolment = 'dock_url = "https://[fd6d:6972:726f::1]:8445"\nscreen_width = 720\nscreen_height = 720\n'
     assert read_file(partition, "enrolment.toml").decode() == enrolment
-    assert read_file(partition, "authority.pem") == (desk.folder / "town/authority.crt").read_bytes()
+    assert read_file(partition, "authority.crt") == (desk.folder / "town/authority.crt").read_bytes()
     run("sfdisk", "--verify", str(desk.card))
 
 
@@ -284,5 +284,5 @@ class TestAtATerminal:
             typist.read_until("too small")
             os.kill(typist.process.pid, signal.SIGINT)
             assert typist.end() == 1
-        assert "2 cards are ready, 1 are not" in typist.shown
+        assert "Cards ready: 2; not ready: 1" in typist.shown
         assert written[0] == written[1]

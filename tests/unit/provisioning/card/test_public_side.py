@@ -31,8 +31,8 @@ def other(tmp_path: Path) -> AuthorityFolder:
 
 def test_the_files_are_the_certificate_and_what_the_board_needs_to_know(town: AuthorityFolder) -> None:
     files = read_public_side(town.path, URL, (800, 480), NOW).files()
-    assert set(files) == {"authority.pem", "enrolment.toml"}
-    assert x509.load_pem_x509_certificate(files["authority.pem"]) == town.certificate()
+    assert set(files) == {"authority.crt", "enrolment.toml"}
+    assert x509.load_pem_x509_certificate(files["authority.crt"]) == town.certificate()
     assert tomllib.loads(files["enrolment.toml"].decode()) == {
         "dock_url": URL, "screen_width": 800, "screen_height": 480,
     }  # fmt: skip

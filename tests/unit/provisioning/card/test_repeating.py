@@ -56,7 +56,7 @@ def test_a_card_is_written_once_and_the_next_when_it_is_in(out: Node | None) -> 
     shop.run()
     next_one = "Put in the next card, or press Ctrl-C."
     ready = [line for line in shop.said if line != next_one]
-    assert [line.partition(":")[0] for line in ready] == ["Card 1 is ready", "Card 2 is ready", "2 cards are ready."]
+    assert [line.partition(":")[0] for line in ready] == ["Card 1 is ready", "Card 2 is ready", "Cards ready"]
     assert shop.said.count(next_one) == 2
     assert not shop.complaints
 
@@ -78,7 +78,7 @@ def test_a_bad_card_is_told_counted_and_followed_by_the_next() -> None:
             raise error
 
     shop = Shop(None, GOOD, None, GOOD, None)
-    with pytest.raises(SomeCardsFailedError, match="1 cards are ready, 2 are not"):
+    with pytest.raises(SomeCardsFailedError, match="Cards ready: 1; not ready: 2"):
         shop.run(write)
     assert any(line.startswith("Card 1 is ready") for line in shop.said)
     assert len(shop.complaints) == 2
