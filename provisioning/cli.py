@@ -6,7 +6,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -20,9 +19,12 @@ from evidence.commandline import examples, group
 from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
+from provisioning.card.commands import card_app
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
 from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
+from provisioning.options import AuthorityOption
+from provisioning.options import dock_url as check_dock_url
 from provisioning.passphrases import PassphraseSource, TwoPassphrases
 from provisioning.placing import SetUp
 from provisioning.policies import PROFILES, NoPolicyError, policy_file, profile, sign_first_policy, sign_policy
@@ -51,6 +53,8 @@ they are used and are never shown.
     mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example
     mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444
 
+**card write** puts an image on the card that a unit starts from.
+
 Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy or certificate is not the authority's; 5 a file
 is missing, or the disk refuses.
 """)
@@ -70,24 +74,12 @@ dock_app.command(
         "mirrorcam-provision dock install --root /mnt/image",
     ),
 )(install_dock)
+app.add_typer(card_app, name="card")
 
 
 def _name(text: str | None) -> str | None:
     if text is not None and not re.fullmatch(NAME_PATTERN, text):
         raise typer.BadParameter("use lower case letters, digits and inner hyphens, 32 at most, as in 'unit-01'")
-    return text
-
-
-def _dock_url(text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        url = urlsplit(text)
-        is_good = (url.scheme, url.path) == ("https", "") and bool(url.hostname) and url.port != 0
-    except ValueError:  # a port beyond 65535, or brackets that do not close
-        is_good = False
-    if not is_good:
-        raise typer.BadParameter("give its address alone, as in https://dock.example:8444")
     return text
 
 
@@ -98,7 +90,6 @@ def _existing(directory: Path) -> AuthorityFolder:
     return folder
 
 
-AuthorityOption = Annotated[Path, typer.Option("--authority", metavar="DIR", help="The authority's folder.")]
 IntoOption = Annotated[
     list[Path] | None,
     typer.Option("--into", metavar="DOCKDIR", help="Bring it to this dock's folder at once; may be given repeatedly."),
@@ -220,7 +211,7 @@ def _unit_enrol(
     ] = None,
     dock_url: Annotated[
         str | None,
-        typer.Option(callback=_dock_url, help="Where units find the bays, as in https://dock.example:8444."),
+        typer.Option(callback=check_dock_url, help="Where units find the bays, as in https://dock.example:8444."),
     ] = None,
     hours: Annotated[
         float, typer.Option(min=0.001, max=24, help="With --dock: when it ends by itself, should nobody end it.")

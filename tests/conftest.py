@@ -24,6 +24,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/conformance/tus": ("node", "Node packages"),
     "tests/conformance/formats": ("age", "ffprobe", "jq", "node", "openssl", "Node packages"),
     "tests/faults/test_cable_faults.py": ("ip",),
+    "tests/unit/provisioning/card": ("debugfs", "losetup", "lsblk", "mkfs.ext4", "mkfs.vfat", "sfdisk", "zstd"),
+    "tests/faults/test_card_faults.py": ("losetup", "mkfs.ext4", "mkfs.vfat", "sfdisk"),
     "tests/virtual_pi": ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio"),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }

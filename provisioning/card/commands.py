@@ -1,0 +1,171 @@
+"""The command `mirrorcam-provision card`: parse, call, print."""
+
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from evidence.commandline import examples, group
+from provisioning.authority import AuthorityFolder
+from provisioning.card import devices
+from provisioning.card.choosing import Choice
+from provisioning.card.data_partition import PreparedImage, prepare
+from provisioning.card.devices import Node
+from provisioning.card.image import check_image
+from provisioning.card.public_side import PublicSide, check_publisher, read_public_side
+from provisioning.card.repeating import Series
+from provisioning.card.writing import write_card
+from provisioning.options import AuthorityOption, dock_url
+
+# What appliance.settings takes as a screen.
+_WIDEST, _HIGHEST = 1920, 1200
+_NARROWEST, _LOWEST = 160, 120
+
+card_app = group("The cards that units start from.")
+
+
+def _screen(text: str | None) -> str | None:
+    if text is not None:
+        sides = re.fullmatch(r"([0-9]{3,4})x([0-9]{3,4})", text)
+        fits = sides and _NARROWEST <= int(sides[1]) <= _WIDEST and _LOWEST <= int(sides[2]) <= _HIGHEST
+        if not fits:
+            raise typer.BadParameter(
+                f"give width and height in pixels, as in 800x480, at least {_NARROWEST}x{_LOWEST} and at most "
+                f"{_WIDEST}x{_HIGHEST}"
+            )
+    return text
+
+
+@card_app.command(
+    "write",
+    epilog=examples(
+        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img --authority town "
+        "--dock-url https://[fd6d:6972:726f::1]:8445",
+        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img.xz --authority town "
+        "--dock-url https://[fd6d:6972:726f::1]:8445 --device /dev/sdb --confirm sdb",
+    ),
+)
+def _card_write(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")],
+    authority: AuthorityOption,
+    url: Annotated[
+        str, typer.Option("--dock-url", callback=dock_url, help="Where the unit asks the dock to be enrolled.")
+    ],
+    screen: Annotated[
+        str | None, typer.Option(callback=_screen, metavar="WxH", help="The unit's screen, as in 800x480.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="The card, as in /dev/sdb; else you are asked.")
+    ] = None,
+    confirm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The card's name once more, as in sdb, for scripts.")
+    ] = None,
+    publisher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."),
+    ] = None,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Write each card that is put into this reader, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Put an image and the authority's public side on a card, and read it all back.
+
+    Everything that was on the card is lost. A disk that is mounted, or that holds this computer's system, is never
+    written. The partition table is written last, when everything else was read back and found equal: a card that was
+    pulled, or that is worn out or fake, starts nowhere.
+
+    With `--repeat` the name is asked once, and holds for every card that is put into the same reader afterwards.
+    """
+    if confirm is not None and device is None:
+        raise typer.BadParameter("give --device too: the name is typed twice", param_hint="--confirm")
+    public_side = read_public_side(authority, url, _sides(screen), datetime.now(UTC))
+    choice = Choice(device, confirm)
+    disk = choice.disk()
+    is_signed = check_publisher(image, publisher, AuthorityFolder(authority))
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = _prepared(image, public_side, Path(folder), disk)
+        _say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
+        choice.confirmed(disk)
+        label = image.name.partition(".img")[0]
+        if repeat:
+            _series(disk).run(disk, partial(_write, prepared), label)
+            return
+        _write(prepared, disk)
+    _say(
+        f"{disk.path} is ready for units of {public_side.town}: {prepared.size} bytes were written and read back. "
+        f"Take it out, and label it {label}."
+    )
+
+
+def _write(prepared: PreparedImage, disk: Node) -> None:
+    with _bar() as progress:
+        write_card(prepared, Path(disk.path), progress)
+
+
+def _series(disk: Node) -> Series:
+    return Series(disk.path, devices.disks, time.sleep, _say, _complain)
+
+
+def _prepared(path: Path, public_side: PublicSide, folder: Path, disk: Node) -> PreparedImage:
+    with _bar() as progress:
+        image = check_image(path, progress)
+    devices.check_fits(disk, image.size)
+    return prepare(image, public_side, folder)
+
+
+def _sides(screen: str | None) -> tuple[int, int] | None:
+    if screen is None:
+        return None
+    width, _, height = screen.partition("x")
+    return int(width), int(height)
+
+
+class _Bar:
+    """A progress bar for each thing that is being done, one below the other."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, doing: str, done: int, total: int) -> None:
+        if doing not in self._tasks:
+            self._tasks[doing] = self._bars.add_task(doing, total=total or None)
+        self._bars.update(self._tasks[doing], completed=done)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield _Bar(bars)
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, style="red", markup=False)
+
+
+def _say(sentence: str) -> None:
+    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
