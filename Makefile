@@ -60,7 +60,7 @@ test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
 test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and print what was measured (as root; ARCH=arm64)
 	@rm -f $(FIGURES)
 	@ARCH=$(ARCH) $(BIN)/python -m tests.virtual_pi.root
-	@ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadgroup $(or $(PYTEST_ARGS),tests/virtual_pi)
+	@ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadfile $(or $(PYTEST_ARGS),tests/virtual_pi)
 
 test-virtual-pi-deps: ## Install what the virtual Pi needs, by apt (as root)
 	$(AS_ROOT) apt-get update -qq

@@ -1,6 +1,6 @@
 """What the tests of the virtual Pi share: one rig, and a machine that goes from module to module."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +11,6 @@ from tests.virtual_pi.pi import Rig
 from tests.virtual_pi.root import chosen_arch, ready_root
 from tests.virtual_pi.table import print_table
 from tests.virtual_pi.town import CAMERA_SIZE, Town
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Have one worker do a whole module, and all modules that share a machine (`--dist loadgroup`)."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_terminal_summary() -> None:

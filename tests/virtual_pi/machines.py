@@ -17,15 +17,16 @@ class Machines:
         self._rig = rig
         self._town = town
         self._kind = ""
+        self._started = 0
         self._running: VirtualPi | None = None
 
     def with_panel(self) -> VirtualPi:
         """Return a machine with the panel that a unit has, as it is when it was switched on."""
-        return self._of_kind("panel", lambda: self._rig.pi("panel", self._town, screen=PANEL))
+        return self._of_kind("panel", lambda name: self._rig.pi(name, self._town, screen=PANEL))
 
     def in_standby(self) -> VirtualPi:
         """Return a machine with a small panel and a disk for what is dumped, off the dock and in standby."""
-        pi = self._of_kind("standby", lambda: self._rig.pi("standby", self._town, scratch_mebibytes=1024))
+        pi = self._of_kind("standby", lambda name: self._rig.pi(name, self._town, scratch_mebibytes=1024))
         pi.unplug()
         pi.wait_for_state("standby")
         return pi
@@ -36,9 +37,11 @@ class Machines:
         if running is not None:
             running.machine.stop()
 
-    def _of_kind(self, kind: str, make: Callable[[], VirtualPi]) -> VirtualPi:
+    def _of_kind(self, kind: str, make: Callable[[str], VirtualPi]) -> VirtualPi:
         if self._running is None or self._kind != kind:
             self.switch_off()
-            self._running, self._kind = make(), kind
-            self._running.machine.start()
+            self._started += 1
+            running = make(f"{kind}-{self._started}")
+            running.machine.start()
+            self._running, self._kind = running, kind
         return self._running

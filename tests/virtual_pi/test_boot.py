@@ -9,8 +9,6 @@ from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, VirtualPi
 from tests.virtual_pi.root import chosen_arch
 
-pytestmark = pytest.mark.xdist_group("with panel")
-
 LONG_RUNNING = tuple(service for service in (*UNIT_SERVICES, *DOCK_SERVICES) if "gadget" not in service)
 EXPOSURE_AT_MOST = 2.0
 

@@ -15,8 +15,6 @@ from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.stamps import Stamp, read_stamp, stamps_in_memory
 from tests.virtual_pi.town import CAMERA_SIZE, PRE_RECORD_SECONDS
 
-pytestmark = pytest.mark.xdist_group("in standby")
-
 STANDBY_SECONDS = 60
 # How a picture lies in memory (bytes from row to row, bytes of a pixel, whether it is mirrored): luma as the camera has
 # it, luma with the encoder's margins (libx264 has 96 pixels more in a row), and what the screen takes and shows.

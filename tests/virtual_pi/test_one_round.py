@@ -18,8 +18,6 @@ from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA_SIZE
 
-pytestmark = pytest.mark.xdist_group("with panel")
-
 SECONDS = 6
 POINT = f"one round, {chosen_arch()}"
 

@@ -16,8 +16,6 @@ from tests.virtual_pi.stamps import read_stamp
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA_SIZE
 
-pytestmark = pytest.mark.xdist_group("with panel")
-
 Pixels = npt.NDArray[np.uint8]
 
 # The REC mark's red, as appliance/front/overlay.py has it, and where it is on a screen of 800 × 480.

@@ -9,8 +9,6 @@ from tests.virtual_pi.machines import Machines
 from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.talking import until
 
-pytestmark = pytest.mark.xdist_group("in standby")
-
 OTHERS = ("mirrorcam-cable", "mirrorcam-bays", "mirrorcam-pages", "mirrorcam-retention")
 BIG_CLIPS, BIG_CLIP_BYTES = 3, 6 << 20
 

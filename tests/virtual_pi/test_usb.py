@@ -13,8 +13,6 @@ from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import DOCK_ADDRESS, OTHER_UNIT_ID, UNIT_ID
 
-pytestmark = pytest.mark.xdist_group("in standby")
-
 CUTS = 12
 BIG_CLIP_BYTES = 48 << 20
 STALL_AT_MOST = 30.0  # seconds after which a cable that is back must carry bytes again
