@@ -5,8 +5,10 @@ processor busy with its camera: so each is started once, and switched off before
 """
 
 from collections.abc import Callable
+from functools import partial
 
-from tests.virtual_pi.pi import Rig, VirtualPi
+from tests.virtual_pi.pi import DOCK_SERVICES, UNIT_SERVICES, Rig, VirtualPi
+from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import PANEL, Town
 
 
@@ -25,8 +27,10 @@ class Machines:
         return self._of_kind("panel", lambda name: self._rig.pi(name, self._town, screen=PANEL))
 
     def in_standby(self) -> VirtualPi:
-        """Return a machine with a small panel and a disk for what is dumped, off the dock and in standby."""
+        """Return a machine with a small panel and a disk for dumps, off the dock and in standby; its dock is ready."""
         pi = self._of_kind("standby", lambda name: self._rig.pi(name, self._town, scratch_mebibytes=1024))
+        for service in (*UNIT_SERVICES, *DOCK_SERVICES):
+            until(partial(pi.is_active, service), seconds=600, what=service, pause=1.0)
         pi.unplug()
         pi.wait_for_state("standby")
         return pi

@@ -20,7 +20,7 @@ def pi(machines: Machines) -> VirtualPi:
 
 
 def test_everything_starts_by_itself_and_nothing_has_failed(pi: VirtualPi) -> None:
-    state = pi.machine.try_run("systemctl is-system-running --wait", seconds=240).out.strip()
+    state = pi.machine.try_run("systemctl is-system-running --wait", seconds=600).out.strip()
     assert state == "running", pi.machine.run("systemctl --failed; journalctl -b -p warning --no-pager | tail -50")
     seconds = pi.machine.run("systemd-analyze").splitlines()[0]
     record("systemd", f"boot of {chosen_arch()}, emulated", seconds.partition("finished in ")[2])
