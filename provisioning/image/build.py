@@ -22,7 +22,6 @@ TOOLS = (
     *("mmdebstrap", "dpkg-deb", "depmod", "unshare", "systemd-sysusers", "cpio", "mksquashfs", "mkfs.vfat", "mcopy"),
     *("mke2fs", "genimage"),
 )
-_PIECE = 1 << 20
 _UNFINISHED = ".unfinished-"  # what a build that was ended at once has left
 
 
@@ -69,8 +68,5 @@ def build_image(profile: Profile, folder: Path, cache: Path, say: Callable[[str]
 
 
 def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as content:
-        while piece := content.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -17,7 +17,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.writing.muxer import Muxer
 from dock_station import custody, decisions
 from dock_station.backup import bag, restoring
 from dock_station.backup.bag import BagDamagedError, BagTakenError
@@ -43,9 +42,10 @@ from dock_station.retention.worker import RetentionWorker
 from dock_station.settings import DockFolder
 from evidence.age import HybridIdentity, read_header, seal_bytes
 from tests.dock import NO_RESERVE, Camera, RunningDock, SealedClip, running, set_up
+from tests.films import muxed
 from tests.pki import Pki
 from tests.postgresql import PostgreSql, postgresql
-from tests.recording import VIDEO, in_order, pictures, sound
+from tests.recording import in_order, pictures, sound
 
 PASSPHRASE = "the passphrase of the first"
 ACTOR = "shell:test"
@@ -60,12 +60,7 @@ def server() -> Iterator[PostgreSql]:
 @pytest.fixture(scope="module")
 def film() -> bytes:
     track, tone = sound(4)
-    content = bytearray()
-    muxer = Muxer(content.extend, VIDEO, track)
-    for packet in in_order(pictures(4), tone):
-        muxer.add(packet)
-    muxer.close()
-    return bytes(content)
+    return muxed(in_order(pictures(4), tone), track)
 
 
 @dataclass

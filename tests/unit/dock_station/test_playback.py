@@ -30,6 +30,7 @@ from dock_station.playback.playable import (
     part_of,
 )
 from evidence.age import CHUNK_SIZE, HybridIdentity, SealedFile, SealingWriter, read_header, seal_bytes
+from tests.films import muxed
 from tests.pki import Pki, dock_folder
 from tests.recording import FRAME_US, PATIENCE, VIDEO, Hand, Unit, in_order, pictures, sound
 
@@ -68,12 +69,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
 @pytest.fixture(scope="module")
 def mp4() -> bytes:
     track, tone = sound(4)
-    content = bytearray()
-    muxer = Muxer(content.extend, VIDEO, track)
-    for packet in in_order(pictures(4), tone):
-        muxer.add(packet)
-    muxer.close()
-    return bytes(content)
+    return muxed(in_order(pictures(4), tone), track)
 
 
 @pytest.fixture(scope="module")
