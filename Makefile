@@ -17,7 +17,7 @@ AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 # What makes and runs the virtual Pi: its root file system by mmdebstrap, the machine by QEMU, in software alone.
 VIRTUAL_PI_PACKAGES := cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm qemu-system-x86 util-linux
 # What an image is made by, and from which day of Debian (SNAPSHOT, DEBIAN_MIRROR and their like: docs/provisioning.md).
-IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools squashfs-tools systemd util-linux
+IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools qemu-user squashfs-tools systemd util-linux
 PROFILE ?= raspios
 FIGURES := build/virtual-pi-$(ARCH).jsonl
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from evidence.durable import write_durably
 from provisioning.image.bootstrap import this_arch
+from provisioning.image.bootstrap import this_arch
 from provisioning.image.components import components_of
 from provisioning.image.partitions import write_card, write_data
 from provisioning.image.profiles import Profile
@@ -20,7 +21,7 @@ from provisioning.image.tree import finish_tree
 
 TOOLS = (
     *("mmdebstrap", "dpkg-deb", "depmod", "unshare", "systemd-sysusers", "cpio", "mksquashfs", "mkfs.vfat", "mcopy"),
-    *("mke2fs", "genimage"),
+    *("mke2fs", "genimage", *(() if this_arch() == "arm64" else ("qemu-aarch64",))),
 )
 _UNFINISHED = ".unfinished-"  # what a build that was ended at once has left
 

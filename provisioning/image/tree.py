@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from provisioning.image.bootstrap import modules_of
+from provisioning.image.bootstrap import modules_of, this_arch
 from provisioning.image.profiles import RECIPE, Profile
 from provisioning.image.python_packages import PROJECT, SITE, compile_python, install_checkout
 from provisioning.image.tools import run
@@ -52,6 +52,7 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     _put_our_files(target)
     _make_people(target, profile.epoch)
     _take_radios_out(target)
+    _list_libraries(target)
     for place in _LEFT_BEHIND:
         _empty(target / place)
     (target / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
@@ -95,6 +96,12 @@ def _take_radios_out(tree: Path) -> None:
     for place in _RADIOS:
         shutil.rmtree(modules / place, ignore_errors=True)
     run("depmod", "-b", str(tree), modules.name)
+
+
+def _list_libraries(tree: Path) -> None:
+    """Write the linker's cache, by which Python finds a library too; the tree's own ldconfig knows its processor."""
+    emulator = () if this_arch() == "arm64" else ("qemu-aarch64",)
+    run(*emulator, str(tree / "usr/sbin/ldconfig"), "-r", str(tree))
 
 
 def _empty(folder: Path) -> None:

@@ -43,7 +43,7 @@ class Rig:
         write_initrd(root, rig.initrd)
 
         def put(tree: Path) -> None:
-            _put_system_files(tree)
+            put_system_files(tree)
             add(tree)
 
         write_code_disk(root, rig.code, put)
@@ -251,7 +251,8 @@ class VirtualPi:
             return disk.read(size)
 
 
-def _put_system_files(tree: Path) -> None:
+def put_system_files(tree: Path) -> None:
+    """Put our units and networks, and the rig's own, into the tree."""
     shutil.copytree(HERE / "overlay", tree, dirs_exist_ok=True)
     shutil.copytree(PROJECT / "systemd/system", tree / "usr/lib/systemd/system")
     shutil.copytree(PROJECT / "systemd/sysusers.d", tree / "usr/lib/sysusers.d")

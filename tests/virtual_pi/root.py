@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,13 +108,20 @@ def debian_mirror() -> str:
 
     Raises NoMirrorError.
     """
-    named = os.environ.get("DEBIAN_MIRROR")
-    if named:
-        return named
+    return os.environ.get("DEBIAN_MIRROR") or _apt_source("Debian", lambda place: "security" not in place)
+
+
+def security_mirror() -> str:
+    """Return the mirror of Debian's security updates, in the same way; raises NoMirrorError."""
+    named = os.environ.get("DEBIAN_SECURITY_MIRROR")
+    return named or _apt_source("Debian", lambda place: "security" in place)
+
+
+def _apt_source(wanted: str, fits: Callable[[str], bool]) -> str:
     listing = _output("apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages")
     for line in listing.splitlines():
         origin, _, place = line.partition(" ")
-        if origin == "Debian" and "security" not in place:
+        if origin == wanted and fits(place):
             return place
     raise NoMirrorError
 

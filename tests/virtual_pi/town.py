@@ -51,11 +51,11 @@ class Town:
         write_policy(folder, self.pki, self.policy())
         return folder
 
-    def write_unit_disk(self, target: Path, screen: tuple[int, int]) -> None:
+    def write_unit_disk(self, target: Path, screen: tuple[int, int], *, mebibytes: int = DISK_MEBIBYTES) -> None:
         """Make the unit's data partition; `screen` is its panel's size."""
         with TemporaryDirectory(dir=target.parent) as name:
             self.unit_folder(Path(name), screen)
-            write_disk(Path(name), target, label="mc-unit", mebibytes=DISK_MEBIBYTES)
+            write_disk(Path(name), target, label="mc-unit", mebibytes=mebibytes)
 
     def write_dock_disk(self, target: Path) -> None:
         """Make the dock's data partition."""

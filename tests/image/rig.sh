@@ -1,0 +1,28 @@
+#!/bin/sh
+# What the rig adds to a unit that has started from its card alone: a camera, a USB port, an agent that takes commands from
+# outside, and, where there is a disk for it, a dock at the other end of the cable.
+set -eu
+code=/run/rig-code
+
+cd $code
+cp -a --parents opt/mirrorcam/rig opt/mirrorcam/footage usr/share/libcamera usr/lib/mirrorcam-rig etc/udev etc/tmpfiles.d \
+    etc/modprobe.d etc/systemd/system/rig-*.service etc/systemd/system/mirrorcam-*.d /
+mkdir -p /run/rig-root
+mount -o ro /dev/vdc /run/rig-root
+modprobe -a virtio_console uinput
+udevadm control --reload
+udevadm trigger
+systemd-tmpfiles --create rig.conf mirrorcam-rig.conf
+# The touch panel's library is the rig's alone.
+mkdir -p /etc/systemd/system/rig-touch.service.d
+printf '[Service]\nEnvironment=PYTHONPATH=/run/rig-root/usr/lib/python3/dist-packages\n' > /etc/systemd/system/rig-touch.service.d/image.conf
+services="rig-agent rig-usb rig-touch rig-unit-network@unit"
+if [ -b /dev/vdd ]; then
+    cp -a --parents usr/lib/systemd/network usr/lib/systemd/system/mirrorcam-bays.service /
+    systemd-sysusers usr/lib/sysusers.d/mirrorcam-dock.conf
+    mkdir -p /var/lib/mirrorcam/dock
+    mount -o noatime,nosuid,nodev,noexec /dev/vdd /var/lib/mirrorcam/dock
+    services="$services mirrorcam-bays"
+fi
+systemctl daemon-reload
+systemctl start --no-block $services
