@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import run
 from tempfile import TemporaryDirectory
 
+from provisioning.image.alike import make_alike
 from provisioning.image.bootstrap import modules_of
 
 _PLACES = ("bin", "modules", "dev", "proc", "sys", "lower", "code", "upper", "newroot")
@@ -56,10 +57,8 @@ def _loaded_as(module: Path) -> str:
 
 
 def _pack(folder: Path, target: Path, epoch: int) -> None:
-    places = sorted(folder.rglob("*"))
-    for place in places:
-        os.utime(place, (epoch, epoch), follow_symlinks=False)
-    names = "\n".join(str(place.relative_to(folder)) for place in places)
+    make_alike(folder, epoch)
+    names = "\n".join(str(place.relative_to(folder)) for place in sorted(folder.rglob("*")))
     command = ["cpio", "--create", "--format=newc", "--quiet", "--reproducible", "--owner=0:0"]
     with target.open("wb") as archive:
         run(command, cwd=folder, input=names.encode(), stdout=archive, check=True)

@@ -42,7 +42,7 @@ def write_boot(profile: Profile, packages: Path, target: Path) -> None:
         shutil.copy(kernel_of(packages), folder / "vmlinuz")
         _write_initrd(profile, packages, folder)
         _copy_firmware(packages, folder)
-        _write_fat(folder, target, label="BOOT", mebibytes=BOOT_MIB, bits=32, epoch=profile.epoch)
+        write_fat(folder, target, label="BOOT", mebibytes=BOOT_MIB, bits=32, epoch=profile.epoch)
 
 
 def write_firmware(profile: Profile, packages: Path, target: Path) -> None:
@@ -53,7 +53,18 @@ def write_firmware(profile: Profile, packages: Path, target: Path) -> None:
         for file in _FIRMWARE_FIRST:
             shutil.copy(packages / "usr/lib/raspi-firmware" / file, folder)
         # FAT16, for a Pi 3 and a Zero 2 W do not read a smaller partition, nor a FAT32 one of this size.
-        _write_fat(folder, target, label="FIRMWARE", mebibytes=FIRMWARE_MIB, bits=16, epoch=profile.epoch)
+        write_fat(folder, target, label="FIRMWARE", mebibytes=FIRMWARE_MIB, bits=16, epoch=profile.epoch)
+
+
+def write_fat(folder: Path, target: Path, *, label: str, mebibytes: int, bits: int, epoch: int) -> None:
+    """Write a FAT file system of so many bits that holds what is in `folder`; raises ToolFailedError."""
+    environment = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
+    target.unlink(missing_ok=True)
+    # One sector a cluster: FAT16 and FAT32 are told by how many there are (Microsoft FAT specification §3.5).
+    options = ("-C", "-F", str(bits), "-s", "1", "-n", label, "-i", "4d69636d", "--invariant")
+    run("mkfs.vfat", *options, str(target), str(mebibytes << 10), environment=environment)
+    for entry in sorted(folder.iterdir()):
+        run("mcopy", "-s", "-i", str(target), str(entry), f"::{entry.name}", environment=environment)
 
 
 def _write_initrd(profile: Profile, packages: Path, folder: Path) -> None:
@@ -79,13 +90,3 @@ def _copy_firmware(packages: Path, folder: Path) -> None:
     if starter.exists():
         (folder / "EFI/BOOT").mkdir(parents=True)
         shutil.copy(starter, folder / "EFI/BOOT/BOOTAA64.EFI")
-
-
-def _write_fat(folder: Path, target: Path, *, label: str, mebibytes: int, bits: int, epoch: int) -> None:
-    environment = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
-    target.unlink(missing_ok=True)
-    # One sector a cluster: FAT16 and FAT32 are told by how many there are (Microsoft FAT specification §3.5).
-    options = ("-C", "-F", str(bits), "-s", "1", "-n", label, "-i", "4d69636d", "--invariant")
-    run("mkfs.vfat", *options, str(target), str(mebibytes << 10), environment=environment)
-    for entry in sorted(folder.iterdir()):
-        run("mcopy", "-s", "-i", str(target), str(entry), f"::{entry.name}", environment=environment)

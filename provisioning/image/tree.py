@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
+from provisioning.image.alike import all_of, make_alike, put
 from provisioning.image.bootstrap import modules_of, this_arch
 from provisioning.image.profiles import RECIPE, Profile
-from provisioning.image.python_packages import PROJECT, SITE, compile_python, install_checkout
+from provisioning.image.python_packages import HOME, PROJECT, SITE, compile_python, install_checkout
 from provisioning.image.tools import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
@@ -49,6 +49,7 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     run("cp", "-a", "--reflink=auto", str(packages), str(target))
     install_checkout(target)
     compile_python(runnable, target / SITE)
+    make_alike(target / HOME, profile.epoch)
     _put_our_files(target)
     _make_people(target, profile.epoch)
     _take_radios_out(target)
@@ -64,13 +65,13 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
 
 
 def _put_our_files(tree: Path) -> None:
-    shutil.copytree(RECIPE / "overlay", tree, dirs_exist_ok=True)
+    put(RECIPE / "overlay", tree)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
     for service in (*_SERVICES, *_ENROLMENT):
-        shutil.copy(system / "system" / service, tree / "usr/lib/systemd/system")
-    shutil.copy(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d")
-    shutil.copytree(system / "network/unit", tree / "usr/lib/systemd/network", dirs_exist_ok=True)
+        put(system / "system" / service, tree / "usr/lib/systemd/system" / service)
+    put(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d/mirrorcam-unit.conf")
+    put(system / "network/unit", tree / "usr/lib/systemd/network")
     for target, units in _ENABLED.items():
         wants = tree / f"etc/systemd/system/{target}.wants"
         wants.mkdir(parents=True, exist_ok=True)
@@ -114,12 +115,6 @@ def _empty(folder: Path) -> None:
 
 def _clamp_times(tree: Path, epoch: int) -> None:
     """Let nothing be younger than the packages; what is older keeps its time: by it Python knows what is compiled."""
-    for place in _all_of(tree):
+    for place in all_of(tree):
         if place.lstat().st_mtime > epoch:
             os.utime(place, (epoch, epoch), follow_symlinks=False)
-
-
-def _all_of(tree: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(tree, topdown=False):
-        yield from (Path(folder) / name for name in (*files, *folders))
-    yield tree
