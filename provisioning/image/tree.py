@@ -3,8 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
+from evidence.release import RELEASE_FILE, Installed, Release
 from provisioning.image.bootstrap import modules_of
 from provisioning.image.profiles import RECIPE, Profile
 from provisioning.image.python_packages import PROJECT, SITE, compile_python, install_checkout
@@ -44,7 +47,7 @@ _LEFT_BEHIND = ("boot", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp",
 def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) -> None:
     """Make `target` the unit's root of the tree of `packages`; `runnable` is a tree that can be run here.
 
-    Raises ToolFailedError.
+    Raises NotAReleaseError or ToolFailedError.
     """
     run("cp", "-a", "--reflink=auto", str(packages), str(target))
     install_checkout(target)
@@ -55,11 +58,18 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     for place in _LEFT_BEHIND:
         _empty(target / place)
     (target / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
+    (target / RELEASE_FILE).write_text(installed_by(profile).text(), encoding="ascii")
     (target / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
     (target / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
     for place in ("etc/.updated", "var/.updated"):
         (target / place).touch()  # nothing is to be made anew at each start: systemd-update-done.service(8)
     _clamp_times(target, profile.epoch)
+
+
+def installed_by(profile: Profile) -> Installed:
+    """Return what a root of this checkout and this profile is; raises NotAReleaseError."""
+    release = Release.made(version("mirrorcam"), datetime.fromtimestamp(profile.epoch, UTC))
+    return Installed(release, f"mirrorcam-{profile.name}")
 
 
 def _put_our_files(tree: Path) -> None:
