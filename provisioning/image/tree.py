@@ -15,8 +15,12 @@ from provisioning.image.tools import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
+_UPDATES = ("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service")
 _ENABLED = {
-    "multi-user.target": (*_SERVICES, "mirrorcam-enrolled.path", "systemd-networkd.service"),
+    "multi-user.target": (
+        *_SERVICES,
+        *("mirrorcam-enrolled.path", "mirrorcam-update.path", "mirrorcam-trial.service", "systemd-networkd.service"),
+    ),
     "local-fs.target": ("mirrorcam-grow.service",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
@@ -53,6 +57,7 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     install_checkout(target)
     compile_python(runnable, target / SITE)
     _put_our_files(target)
+    _tell_rauc_what_it_is(target, installed_by(profile).compatible)
     _make_people(target, profile.epoch)
     _take_radios_out(target)
     for place in _LEFT_BEHIND:
@@ -76,8 +81,11 @@ def _put_our_files(tree: Path) -> None:
     shutil.copytree(RECIPE / "overlay", tree, dirs_exist_ok=True)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
-    for service in (*_SERVICES, *_ENROLMENT):
+    for service in (*_SERVICES, *_ENROLMENT, *_UPDATES):
         shutil.copy(system / "system" / service, tree / "usr/lib/systemd/system")
+    shutil.copytree(
+        system / "system/rauc.service.d", tree / "usr/lib/systemd/system/rauc.service.d", dirs_exist_ok=True
+    )
     shutil.copy(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d")
     shutil.copytree(system / "network/unit", tree / "usr/lib/systemd/network", dirs_exist_ok=True)
     for target, units in _ENABLED.items():
@@ -87,6 +95,11 @@ def _put_our_files(tree: Path) -> None:
             _link(wants / unit, f"/usr/lib/systemd/system/{unit}")
     for unit in _MASKED:
         _link(tree / "etc/systemd/system" / unit, "/dev/null")
+
+
+def _tell_rauc_what_it_is(tree: Path, compatible: str) -> None:
+    config = tree / "etc/rauc/system.conf"
+    config.write_text(config.read_text(encoding="utf-8").replace("@COMPATIBLE@", compatible), encoding="utf-8")
 
 
 def _link(place: Path, target: str) -> None:
