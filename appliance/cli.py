@@ -21,6 +21,7 @@ from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
 from appliance.settings import UnitFolder
+from appliance.updates.commands import update_app
 from appliance.usb.commands import FolderOption, usb_app
 from appliance.wearer import Wearer
 from evidence import commandline
@@ -40,6 +41,7 @@ is not the authority's; 5 a file, the storage, the camera or the network does no
 """)
 
 app.add_typer(usb_app)
+app.add_typer(update_app, name="update")
 
 CableOption = Annotated[
     Path | None,

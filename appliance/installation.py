@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,14 +13,24 @@ from pathlib import Path
 from appliance.clock import Clock
 from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
 from appliance.spool import Recovered, Spool
+from appliance.updates.running import running
 from appliance.writing.thread import UnitFacts
 from evidence.certificates import Authority
 from evidence.errors import EnvironmentalError
+from evidence.release import ReleaseFileError
 from evidence.signature import Signer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A service that died is started again within seconds; after longer than this the wearer has noticed that it is off.
 GO_ON_SECONDS = 60.0
+
+
+def software() -> str:
+    """Return what the unit calls its software: its image's release, or without a good one the version."""
+    with suppress(ReleaseFileError):
+        if (installed := running()) is not None:
+            return installed.release.software
+    return f"mirrorcam {version('mirrorcam')}"
 
 
 class UnitRunsError(EnvironmentalError):
@@ -67,7 +77,7 @@ class Installation:
                 memory=folder.data / "clock.json",
             ),
             spool=Spool(folder.data, signer, reserve_minutes=settings.storage_reserve_minutes),
-            facts=UnitFacts(settings.unit_id, f"mirrorcam {version('mirrorcam')}", boot_id),
+            facts=UnitFacts(settings.unit_id, software(), boot_id),
         )
 
     def is_to_go_on(self, recovered: Recovered) -> bool:

@@ -11,6 +11,7 @@ from structlog.typing import EventDict
 
 from appliance.spool import Recovered
 from appliance.states import State
+from evidence.docking import UpdateOutcome
 from evidence.manifest import Manifest
 from evidence.receipt import Receipt
 
@@ -179,6 +180,28 @@ class Journal:
     def undocked(self) -> None:
         """Tell that the unit was taken off the dock."""
         self._log.info("undocked")
+
+    # Updates
+
+    def update_passed_over(self, release: str, reason: str) -> None:
+        """Tell why an update that the dock offers is not fetched."""
+        self._log.info("update_passed_over", release=release, sentence=reason)
+
+    def update_fetching(self, release: str, *, size: int) -> None:
+        """Tell that an update is being fetched, of `size` bytes; what is there of it already is not fetched again."""
+        self._log.info("update_fetching", release=release, bytes=size)
+
+    def update_fetched(self, release: str) -> None:
+        """Tell that an update is there as a whole, as the dock announced it."""
+        self._log.info("update_fetched", release=release)
+
+    def update_permitted(self) -> None:
+        """Tell that the unit is idle on its dock, and may be updated and restarted."""
+        self._log.info("update_permitted")
+
+    def update_told(self, outcome: UpdateOutcome) -> None:
+        """Tell that the dock knows what became of an update."""
+        self._log.info("update_told", release=outcome.release, outcome=outcome.outcome.value, sentence=outcome.reason)
 
 
 def _moment_first(_logger: object, _method: str, event: EventDict) -> EventDict:

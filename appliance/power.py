@@ -1,8 +1,9 @@
 """The unit from being switched on to being switched off: its parts put together, and their order at both ends."""
 
 import signal
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,15 @@ from appliance.journal import Journal
 from appliance.recording import Recording
 from appliance.settings import UnitSettings
 from appliance.spool import Recovered
+from appliance.states import Event, News
 from appliance.unit import Unit
+from appliance.updates.places import UpdatePlaces
+from appliance.updates.running import running
+from appliance.updates.signs import Sign, Signs
+from appliance.updates.updating import Updating
 from appliance.wearer import Wearer
 from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
+from evidence.release import ReleaseFileError
 from evidence.supervisor import Supervisor
 
 
@@ -61,13 +68,60 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: inbox.put(Input.QUIT))
         wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
-        delivery = Delivery(offload, installation.spool, journal=journal, learn_wearer=wearer.learn, tell=inbox.put)
-        face, unit = _assemble(installation, delivery, wearer, wishes, journal, inbox, recovered)
+        signs = Signs.from_environment()
+        updating = _updating(installation, signs, wishes.cable, journal)
+        delivery = Delivery(
+            offload,
+            installation.spool,
+            journal=journal,
+            learn_wearer=wearer.learn,
+            tell=inbox.put,
+            updating=updating,
+        )
+        picture = threading.Event()
+        tell = _telling(inbox, signs, picture)
+        face, unit = _assemble(installation, delivery, wearer, wishes, journal, inbox, recovered, signs, tell)
+        after = picture if updating is not None and updating.is_trial() else None
         if wishes.touches is not None:
             Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
         panel = watching_panel(inbox.put) if face.is_on_panel else nullcontext()
-        with panel, _watching_the_cable(installation, delivery, wishes.cable, journal, inbox):
+        with panel, _watching_the_cable(installation, delivery, wishes.cable, journal, tell, after):
             unit.run()
+
+
+def _telling(inbox: Inbox, signs: Signs, picture: threading.Event) -> Callable[[News], None]:
+    """Return what tells the unit news from any thread, and root what a trial is confirmed by."""
+
+    def tell(news: News) -> None:
+        if news.event in (Event.CAMERA_READY, Event.RESUMED):
+            signs.give(Sign.CAMERA)
+            picture.set()
+        elif news.event is Event.DOCKED:
+            signs.give(Sign.DOCK)
+        inbox.put(news)
+
+    return tell
+
+
+def _updating(installation: Installation, signs: Signs, cable: Path | None, journal: Journal) -> Updating | None:
+    """Return what looks after updates, None where no image was started, or a bad one."""
+    with suppress(ReleaseFileError):
+        if (here := running()) is not None:
+            return Updating(
+                UpdatePlaces(installation.folder.path),
+                running=here,
+                spool=installation.spool,
+                bits_per_second=installation.settings.video_bits_per_second,
+                signs=signs,
+                open_dock=lambda: _dock(installation, cable),
+                journal=journal,
+            )
+    return None
+
+
+def _dock(installation: Installation, cable: Path | None) -> DockClient:
+    context = context_for(installation.folder, installation.folder.authority())
+    return DockClient(installation.settings.dock_url, context, installation.facts.software, cable)
 
 
 def _protect_memory(journal: Journal) -> None:
@@ -80,18 +134,24 @@ def _protect_memory(journal: Journal) -> None:
 
 @contextmanager
 def _watching_the_cable(
-    installation: Installation, delivery: Delivery, cable: Path | None, journal: Journal, inbox: Inbox
+    installation: Installation,
+    delivery: Delivery,
+    cable: Path | None,
+    journal: Journal,
+    tell: Callable[[News], None],
+    after: threading.Event | None,
 ) -> Iterator[None]:
-    """Dock and undock by what answers at the cable, as long as the block runs; without a cable by hand alone."""
+    """Dock and undock by what answers at the cable, as long as the block runs; without a cable by hand alone.
+
+    Where `after` is given no dock is looked for before it is set: a trial has to see a picture, and docking would stop
+    the camera before it has given one.
+    """
     if cable is None:
         yield
         return
-
-    def dock() -> DockClient:
-        context = context_for(installation.folder, installation.folder.authority())
-        return DockClient(installation.settings.dock_url, context, installation.facts.software, cable)
-
-    watch = DockWatch(dock, journal=journal, tell=inbox.put, progress=lambda: delivery.steps)
+    watch = DockWatch(
+        lambda: _dock(installation, cable), journal=journal, tell=tell, progress=lambda: delivery.steps, after=after
+    )
     watch.start()
     try:
         yield
@@ -107,6 +167,8 @@ def _assemble(
     journal: Journal,
     inbox: Inbox,
     recovered: Sequence[Recovered],
+    signs: Signs,
+    tell: Callable[[News], None],
 ) -> tuple[Face, Unit]:
     settings = installation.settings
     to_go_on = [each.clip_id for each in recovered if installation.is_to_go_on(each)]
@@ -114,7 +176,7 @@ def _assemble(
         installation,
         open_camera=lambda policy: wishes.sources.open(settings, policy),
         journal=journal,
-        tell=inbox.put,
+        tell=tell,
         broken_off=to_go_on[-1] if to_go_on else None,
     )
     journal.started(
@@ -131,7 +193,7 @@ def _assemble(
         monotonic=installation.clock.monotonic,
     )
     face = Face(
-        lambda: _open_screen(settings, wishes, journal),
+        lambda: _open_screen(settings, wishes, journal, signs),
         find_indicators(),
         gauges,
         journal,
@@ -150,12 +212,14 @@ def _assemble(
         journal=journal,
         wearer=wearer.current,
         supervisor=Supervisor.from_environment(),
+        signs=signs,
     )
     return face, unit
 
 
-def _open_screen(settings: UnitSettings, wishes: Wishes, journal: Journal) -> Screen:
+def _open_screen(settings: UnitSettings, wishes: Wishes, journal: Journal, signs: Signs) -> Screen:
     display = open_display((settings.screen_width, settings.screen_height), headless=wishes.is_headless)
     if display.why_headless:
         journal.headless(f"No window is shown: {display.why_headless}.")
+    (signs.take_back if display.why_headless else signs.give)(Sign.SCREEN)
     return Screen(display)

@@ -30,6 +30,7 @@ from appliance.states import (
     table_for,
 )
 from appliance.timers import Timers
+from appliance.updates.signs import Sign, Signs
 from evidence.supervisor import Supervisor
 
 LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
@@ -70,6 +71,7 @@ class Unit:
         journal: Journal,
         wearer: Callable[[], str],
         supervisor: Supervisor,
+        signs: Signs,
     ) -> None:
         self._inbox = inbox
         self._recording = recording
@@ -79,6 +81,7 @@ class Unit:
         self._journal = journal
         self._wearer = wearer
         self._supervisor = supervisor
+        self._signs = signs
         self._state = State.STARTING
         self._faults: frozenset[Fault] = frozenset()
         self._timers = Timers()
@@ -236,6 +239,7 @@ class Unit:
 
     def _entered(self, before: State) -> None:
         state = self._state
+        (self._signs.give if state in _WRITING else self._signs.take_back)(Sign.RECORDING)
         if before is State.DOCKED and state is not State.OFF:
             self._journal.undocked()
         if state in (State.STANDBY, State.LIVE, State.POST_RECORDING):

@@ -20,6 +20,7 @@ class Role(StrEnum):
     DOCK = "dock"
     DOCK_SIGNER = "dock-signer"
     POLICY_SIGNER = "policy-signer"
+    UPDATE_SIGNER = "update-signer"  # of one bundle; its name is the release's
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from evidence.identifiers import DockId, UnitId
+from evidence.identifiers import LINE_PATTERN, DockId, Sha256Hex, UnitId
 from evidence.manifest import Count, Pseudonym
 from evidence.receipt import CustodyHead
+from evidence.release import Compatible, Release, ReleaseText
 from evidence.strict import Utc
 
 GREETING_PATH = "/unit/v1/greeting"  # POST Greeting → Signed Welcome
 UPLOADS_PATH = "/unit/v1/clips"  # tus creation; uploads live at <UPLOADS_PATH>/<upload id>
 SEAL_PATH = "/unit/v1/clips/{clip_id}/seal"  # POST SealRequest → Signed Receipt
+UPDATE_PATH = "/unit/v1/update"  # GET → UpdateOffer, or 204 where there is none
+BUNDLE_PATH = "/unit/v1/update/{sha256}"  # GET → the bundle that is offered; `Range: bytes=N-` goes on from byte N
+OUTCOME_PATH = "/unit/v1/update/outcome"  # POST UpdateOutcome → 204
 
 TUS_VERSION = "1.0.0"
 TUS_EXTENSIONS = ("creation", "checksum", "expiration", "termination")
@@ -71,6 +75,48 @@ class SealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     manifest: bytes
     signature: bytes
+
+
+# A root slot and a boot slot together; what is larger fits no card of ours.
+MAX_BUNDLE = 8 << 30
+BundleBytes = Annotated[int, msgspec.Meta(ge=1, le=MAX_BUNDLE)]
+Reason = Annotated[str, msgspec.Meta(pattern=LINE_PATTERN, min_length=1, max_length=300)]
+
+
+class UpdateOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The bundle that a dock hands on: what its authority's signature in it has to say too, and its size in bytes.
+
+    Nothing of it is to be trusted: the unit trusts what the bundle's own signature covers.
+    """
+
+    schema: Literal["mirrorcam/update-offer/1"] = "mirrorcam/update-offer/1"
+    release: ReleaseText
+    compatible: Compatible
+    bytes: BundleBytes
+    sha256: Sha256Hex
+
+    def __post_init__(self) -> None:
+        Release.parse(self.release)
+
+
+class Outcome(StrEnum):
+    """What became of an update on a unit."""
+
+    CONFIRMED = "confirmed"  # camera, screen and dock were reached: its slot is the permanent one
+    ROLLED_BACK = "rolled-back"  # its trial was not confirmed: the earlier slot runs again
+    REFUSED = "refused"  # it was not written, or not tried
+
+
+class UpdateOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a unit tells of the newest update that it tried or refused; `reason` is one sentence for IT."""
+
+    schema: Literal["mirrorcam/update-outcome/1"] = "mirrorcam/update-outcome/1"
+    release: ReleaseText
+    outcome: Outcome
+    reason: Reason
+
+    def __post_init__(self) -> None:
+        Release.parse(self.release)
 
 
 class RefusalCode(StrEnum):

@@ -4,7 +4,7 @@ import base64
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,14 +17,19 @@ from cryptography import x509
 from appliance.docking.tls import DockContext
 from evidence.certificates import CertificateError
 from evidence.docking import (
+    BUNDLE_PATH,
     CLIP_ID_METADATA,
     GREETING_PATH,
+    OUTCOME_PATH,
     SEAL_PATH,
     TUS_VERSION,
+    UPDATE_PATH,
     UPLOADS_PATH,
     Greeting,
     Refusal,
     SealRequest,
+    UpdateOffer,
+    UpdateOutcome,
 )
 from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.signature import Signed
@@ -32,6 +37,7 @@ from evidence.strict import MAX_SHOWN, SchemaError, read_json
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 
+_BLOCK = 1 << 18  # of a bundle, taken at once
 MAX_ANSWER = 1 << 20  # a welcome holds a policy and a list of revoked certificates; a longer answer is none of ours
 
 # Seconds. A dock that was called answers at once, but for what its disk has to do: a seal reads the whole clip back.
@@ -173,6 +179,36 @@ class DockClient:
         """Close an upload with its manifest, and return the dock's Receipt, which nobody has checked yet."""
         content = msgspec.json.encode(request)
         return self._signed(self._post_json(SEAL_PATH.format(clip_id=clip_id), content, _PATIENCE_FOR_SEAL), "receipt")
+
+    def update_offer(self) -> UpdateOffer | None:
+        """Return the update that the dock hands on, None where it has none; nothing of it is to be trusted."""
+        response = self._ask("GET", UPDATE_PATH, headers={})
+        if response.status_code == httpx.codes.NO_CONTENT:
+            return None
+        try:
+            return read_json(response.content, UpdateOffer, "answer with an offer")
+        except SchemaError as error:
+            raise DockAnswerError(error.reason) from error
+
+    def bundle(self, sha256: str, start: int) -> Generator[bytes]:
+        """Yield the bytes of the bundle that is offered, from byte `start` on; closing it ends the connection."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            with self._http.stream("GET", BUNDLE_PATH.format(sha256=sha256), headers=headers) as response:
+                if not response.is_success:
+                    body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
+                    _raise_refusal(httpx.Response(response.status_code, content=body))
+                if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                    raise DockAnswerError(f"it does not go on with the update at byte {start}")
+                if "Content-Encoding" in response.headers:
+                    raise DockAnswerError("it is packed, which nobody asked for")
+                yield from response.iter_raw(_BLOCK)
+        except httpx.HTTPError as error:
+            raise self._explained(error) from error
+
+    def tell_outcome(self, outcome: UpdateOutcome) -> None:
+        """Tell what became of an update."""
+        self._post_json(OUTCOME_PATH, msgspec.json.encode(outcome))
 
     def _post_json(self, path: str, content: bytes, patience: httpx.Timeout = _PATIENCE) -> httpx.Response:
         return self._ask("POST", path, headers={"Content-Type": "application/json"}, content=content, timeout=patience)

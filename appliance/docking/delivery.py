@@ -80,6 +80,16 @@ class Offload(Protocol):
         """
 
 
+class Updating(Protocol):
+    """What is done when all is handed over, as long as the unit is on its dock: it looks after updates."""
+
+    def run(self, is_stopping: threading.Event, say: Callable[[Message], None]) -> None:
+        """Look after updates from this thread until `is_stopping` is set, and `say` what the wearer is to read."""
+
+    def withdraw(self) -> None:
+        """Let nothing restart the unit any more; from any thread, and at once."""
+
+
 class Course:
     """How far a handing over has come, added up from its steps."""
 
@@ -131,8 +141,10 @@ class Delivery:
         journal: Journal,
         learn_wearer: Callable[[str | None], None],
         tell: Callable[[News], None],
+        updating: Updating | None = None,
     ) -> None:
         self._offload = offload
+        self._updating = updating
         self._spool = spool
         self._journal = journal
         self._learn_wearer = learn_wearer
@@ -168,6 +180,8 @@ class Delivery:
     def stop(self) -> None:
         """Break off; what the dock has acknowledged need not be sent again. Harmless when nothing runs."""
         self._is_stopping.set()
+        if self._updating is not None:
+            self._updating.withdraw()
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
 
@@ -190,6 +204,17 @@ class Delivery:
             self._journal.offloaded(delivered=course.delivered, refused=course.refused)
             self._say(course.result(), is_stopping)
             self._end(News(Event.OFFLOADED), is_stopping)
+            self._look_after_updates(is_stopping)
+
+    def _look_after_updates(self, is_stopping: threading.Event) -> None:
+        if self._updating is None:
+            return
+
+        def say(message: Message) -> None:
+            self._steps += 1
+            self._say(message, is_stopping)
+
+        self._updating.run(is_stopping, say)
 
     def _fail(self, sentence: str, is_stopping: threading.Event) -> None:
         self._journal.fault("offload_failed", sentence)

@@ -12,6 +12,7 @@ from evidence.errors import MirrorcamError
 
 KNOCK_SECONDS = 1.0  # how often an undocked unit looks whether there is a dock
 BEAT_SECONDS = 2.0  # how often a docked one asks whether it is still there
+_FIRST_PICTURE_SECONDS = 0.2  # how often it is looked whether it is time to begin
 _FAILURES = 2  # in a row: one alone is a dock that was busy, or has closed a connection for reasons of its own
 
 
@@ -32,17 +33,19 @@ class DockWatch:
         tell: Callable[[News], None],
         progress: Callable[[], int],
         beat: float = BEAT_SECONDS,
+        after: threading.Event | None = None,
     ) -> None:
         """Watch through clients that `open_client` gives, a new one for each docking.
 
         It may raise MirrorcamError. `progress` is a number that grows as long as an upload gets on. `beat` is how many
-        seconds a docked unit asks no question.
+        seconds a docked unit asks no question. Where `after` is given nobody is called before it is set.
         """
         self._open_client = open_client
         self._journal = journal
         self._tell = tell
         self._progress = progress
         self._beat = beat
+        self._after = after
         self._told = ""
         self._is_stopping = threading.Event()
         self._bell, self._ringer = socket.socketpair()
@@ -61,6 +64,8 @@ class DockWatch:
         self._ringer.close()
 
     def _run(self) -> None:
+        while self._after is not None and not self._after.is_set() and not self._is_stopping.is_set():
+            self._pause(_FIRST_PICTURE_SECONDS)
         while not self._is_stopping.is_set():
             try:
                 with self._open_client() as dock:

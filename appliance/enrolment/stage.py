@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from concurrent.futures import Future
-from importlib.metadata import version
 from pathlib import Path
 
 from appliance.enrolment.asking import Asking
@@ -16,6 +15,7 @@ from appliance.front.messages import Message
 from appliance.front.screen import Screen, open_display
 from appliance.front.touch import Input, TouchPanel
 from appliance.front.view import View
+from appliance.installation import software
 from appliance.journal import Journal
 from appliance.settings import EnrolmentSettings, UnitFolder
 from evidence.supervisor import Supervisor
@@ -37,9 +37,7 @@ def enrol(folder: UnitFolder, *, is_headless: bool, cable: Path | None, journal:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     notice = Notice(messages.NEW_UNIT)
-    asking = Asking(
-        folder, card, software=f"mirrorcam {version('mirrorcam')}", cable=cable, journal=journal, tell=notice.put
-    )
+    asking = Asking(folder, card, software=software(), cable=cable, journal=journal, tell=notice.put)
     enrolled = _in_a_thread(asking, stop)
     _show(notice, enrolled, stop, card, journal, is_headless=is_headless)
     if enrolled.done() and enrolled.result() is not None and not stop.is_set():

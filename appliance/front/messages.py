@@ -122,6 +122,16 @@ def dock_failed(reason: str) -> Message:
     return Message("Dock not reached", reason, Tone.WARNING)
 
 
+UPDATE_INSTALLS = Message("Updating", "Leave the unit on the dock. It starts again by itself.")
+UPDATED = Message("Updated", "The unit has new software, and is empty.")
+NOT_UPDATED = Message("Not updated", "The unit works as before. IT can see the reason at the dock.", Tone.WARNING)
+
+
+def update_arrives(part: float) -> Message:
+    """Tell how far an update has come from the dock, `part` from 0 to 1."""
+    return Message("Updating", "Leave the unit on the dock.", progress=part)
+
+
 NEW_UNIT = Message(
     "Put me on the dock", "This unit is new. IT opens enrolment at the dock; until then no dock answers."
 )

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
+from evidence.release import RELEASE_FILE, Installed, Release
 from provisioning.image.alike import all_of, make_alike, put
 from provisioning.image.bootstrap import modules_of, this_arch
 from provisioning.image.profiles import RECIPE, Profile
@@ -12,8 +15,12 @@ from provisioning.image.tools import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
+_UPDATES = ("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service")
 _ENABLED = {
-    "multi-user.target": (*_SERVICES, "mirrorcam-enrolled.path", "systemd-networkd.service"),
+    "multi-user.target": (
+        *_SERVICES,
+        *("mirrorcam-enrolled.path", "mirrorcam-update.path", "mirrorcam-trial.service", "systemd-networkd.service"),
+    ),
     "local-fs.target": ("mirrorcam-grow.service",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
@@ -44,19 +51,21 @@ _LEFT_BEHIND = ("boot", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp",
 def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) -> None:
     """Make `target` the unit's root of the tree of `packages`; `runnable` is a tree that can be run here.
 
-    Raises ToolFailedError.
+    Raises NotAReleaseError or ToolFailedError.
     """
     run("cp", "-a", "--reflink=auto", str(packages), str(target))
     install_checkout(target)
     compile_python(runnable, target / SITE)
     make_alike(target / HOME, profile.epoch)
     _put_our_files(target)
+    _tell_rauc_what_it_is(target, installed_by(profile).compatible)
     _make_people(target, profile.epoch)
     _take_radios_out(target)
     _list_libraries(target)
     for place in _LEFT_BEHIND:
         _empty(target / place)
     (target / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
+    (target / RELEASE_FILE).write_text(installed_by(profile).text(), encoding="ascii")
     (target / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
     (target / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
     for place in ("etc/.updated", "var/.updated"):
@@ -64,12 +73,19 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     _clamp_times(target, profile.epoch)
 
 
+def installed_by(profile: Profile) -> Installed:
+    """Return what a root of this checkout and this profile is; raises NotAReleaseError."""
+    release = Release.made(version("mirrorcam"), datetime.fromtimestamp(profile.epoch, UTC))
+    return Installed(release, f"mirrorcam-{profile.name}")
+
+
 def _put_our_files(tree: Path) -> None:
     put(RECIPE / "overlay", tree)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
-    for service in (*_SERVICES, *_ENROLMENT):
+    for service in (*_SERVICES, *_ENROLMENT, *_UPDATES):
         put(system / "system" / service, tree / "usr/lib/systemd/system" / service)
+    put(system / "system/rauc.service.d", tree / "usr/lib/systemd/system/rauc.service.d")
     put(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d/mirrorcam-unit.conf")
     put(system / "network/unit", tree / "usr/lib/systemd/network")
     for target, units in _ENABLED.items():
@@ -79,6 +95,11 @@ def _put_our_files(tree: Path) -> None:
             _link(wants / unit, f"/usr/lib/systemd/system/{unit}")
     for unit in _MASKED:
         _link(tree / "etc/systemd/system" / unit, "/dev/null")
+
+
+def _tell_rauc_what_it_is(tree: Path, compatible: str) -> None:
+    config = tree / "etc/rauc/system.conf"
+    config.write_text(config.read_text(encoding="utf-8").replace("@COMPATIBLE@", compatible), encoding="utf-8")
 
 
 def _link(place: Path, target: str) -> None:

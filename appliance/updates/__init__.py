@@ -1,0 +1,1 @@
+"""An update of the unit's software: fetched from the dock, written to the other slot, tried once, confirmed or not."""

@@ -1,0 +1,147 @@
+"""Root's part of an update on the dock: checks the bundle, writes it to the other slot, and asks for its trial."""
+
+import subprocess
+from collections.abc import Callable
+
+import msgspec
+
+from appliance.updates.notes import Notes, Trial
+from appliance.updates.places import UpdatePlaces
+from appliance.updates.rauc import BundleRefusedError, NotInstalledError, PermitWithdrawnError, Rauc
+from appliance.updates.signs import Sign, Signs
+from appliance.updates.slots import BootChoice
+from appliance.updates.update_journal import UpdateJournal
+from evidence.docking import Outcome, UpdateOffer
+from evidence.errors import EnvironmentalError
+from evidence.release import Installed, Release
+from evidence.strict import SchemaError, read_json
+
+_NOT_CONFIRMED = "The release that runs is still on trial: the slot from before is not written over."
+_IN_USE = "The unit is off its dock or at work: it is not restarted."
+
+
+class NotRestartedError(EnvironmentalError):
+    """The service manager does not restart the machine."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The unit was not restarted ({reason}): switch it off and on again.")
+
+
+def restart(argument: str | None = None) -> None:
+    """Restart the machine in order, with reboot(2)'s argument; raises NotRestartedError."""
+    command = ["systemctl", "--no-block", "reboot"]
+    if argument is not None:
+        command.append(f"--reboot-argument={argument}")
+    try:
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise NotRestartedError(error.strerror or str(error)) from error
+    except subprocess.CalledProcessError as error:
+        raise NotRestartedError(f"exit code {error.returncode}") from error
+
+
+class Installing:
+    """Does one update as far as the permit of the unit's process lasts.
+
+    Contract: the slot that runs is the permanent one before anything is written, and stays so. The firmware is asked
+    for the trial last, when the other slot is whole and the note says so. A power cut before that leaves the unit as
+    it was, with the bundle or the note to go on from; one after it starts the other slot once, or not at all.
+
+    A bundle leaves in one of two ways: refused, with the reason for the dock, or written. The permit is taken back at
+    the end, so that one permit is one run.
+    """
+
+    def __init__(
+        self,
+        places: UpdatePlaces,
+        *,
+        running: Installed,
+        choice: BootChoice,
+        signs: Signs,
+        rauc: Rauc,
+        journal: UpdateJournal,
+        restart: Callable[[str | None], None] = restart,
+    ) -> None:
+        self._places = places
+        self._notes = Notes(places)
+        self._running = running
+        self._choice = choice
+        self._signs = signs
+        self._rauc = rauc
+        self._journal = journal
+        self._restart = restart
+
+    def run(self) -> None:
+        """Install what has arrived, if it may be; raises BootChoiceError, NotesDamagedError or OSError."""
+        try:
+            self._work()
+        finally:
+            self._signs.take_back(Sign.PERMIT)
+
+    def _work(self) -> None:
+        if self._choice.current() is not self._choice.permanent():
+            self._journal.waits(_NOT_CONFIRMED)
+            return
+        if self._places.bundle.exists() and not self._install():
+            return
+        trial = self._notes.trial()
+        if trial is not None:
+            self._try(trial)
+
+    def _install(self) -> bool:
+        """Write the bundle to the other slot and note the trial; False where there is nothing to be tried."""
+        try:
+            release = self._written()
+        except PermitWithdrawnError as error:
+            self._journal.waits(str(error))
+            return False
+        except (BundleRefusedError, NotInstalledError) as error:
+            self._refuse(str(error))
+            return False
+        slot = self._choice.current().other
+        self._notes.keep_trial(Trial(release=str(release), slot=slot))
+        self._places.bundle.unlink()
+        self._journal.written(str(release), slot=slot)
+        return True
+
+    def _written(self) -> Release:
+        self._journal.bundle_found(running=str(self._running.release), slot=self._choice.current())
+        facts = self._rauc.facts(self._places.bundle)
+        if facts.compatible != self._running.compatible:
+            raise BundleRefusedError(f"it is for {facts.compatible}, and this unit is {self._running.compatible}")
+        if facts.release <= self._running.release:
+            raise BundleRefusedError(f"{facts.release} is not newer than {self._running.release}, which runs")
+        if str(facts.release) in self._notes.outcomes().rolled_back:
+            raise BundleRefusedError(f"{facts.release} was rolled back on this unit before")
+        self._notes.forget_trial()  # its slot is written over
+        self._places.rauc.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._journal.writing(str(facts.release), slot=self._choice.current().other)
+        self._rauc.install(self._places.bundle, self._is_permitted)
+        return facts.release
+
+    def _refuse(self, sentence: str) -> None:
+        self._journal.refused(sentence)
+        release = self._release_offered()
+        if release is not None:
+            self._notes.conclude(release, Outcome.REFUSED, sentence)
+        self._places.bundle.unlink()
+
+    def _release_offered(self) -> str | None:
+        """Return what the dock called the bundle, which itself may be unreadable; None where that is not known."""
+        try:
+            return read_json(self._places.offer.read_bytes(), UpdateOffer, "offer").release
+        except (OSError, SchemaError):
+            return None
+
+    def _try(self, trial: Trial) -> None:
+        asked = msgspec.structs.replace(trial, starts=trial.starts + 1)
+        if not self._is_permitted():
+            self._journal.waits(_IN_USE)
+            return
+        self._notes.keep_trial(asked)
+        argument = self._choice.try_once(trial.slot)
+        self._journal.trial_asked(trial.release, slot=trial.slot, start=asked.starts)
+        self._restart(argument)
+
+    def _is_permitted(self) -> bool:
+        return self._signs.is_given(Sign.PERMIT)

@@ -1,0 +1,214 @@
+"""The unit's part of updates: docked and idle it looks for one, fetches it, permits it, and tells how it went."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from appliance.front import messages
+from appliance.front.messages import Message
+from appliance.journal import Journal
+from appliance.spool import Spool
+from appliance.updates.fetching import drop_parts, fetch
+from appliance.updates.notes import Notes, Outcomes, Trial
+from appliance.updates.places import UpdatePlaces
+from appliance.updates.signs import Sign, Signs
+from evidence.docking import Outcome, UpdateOffer, UpdateOutcome
+from evidence.durable import write_durably
+from evidence.errors import MirrorcamError
+from evidence.release import Installed, Release
+from evidence.strict import write_json
+
+LOOK_SECONDS = 180.0  # between two questions whether there is an update
+TURN_SECONDS = 1.0  # between two looks at what root has noted
+
+
+class UpdatingDock(Protocol):
+    """A connection to a dock that hands updates on; all methods raise as DockClient does."""
+
+    def update_offer(self) -> UpdateOffer | None:
+        """Return what the dock offers."""
+
+    def bundle(self, sha256: str, start: int) -> Generator[bytes]:
+        """Yield a bundle's bytes from byte `start` on."""
+
+    def tell_outcome(self, outcome: UpdateOutcome) -> None:
+        """Tell what became of an update."""
+
+
+class Updating:
+    """Runs on the thread of the delivery, after it, until the unit is taken off its dock.
+
+    Contract: nothing is fetched, installed or restarted but while `run` runs, which is when the unit is docked, all
+    clips that the dock takes are there, and nothing is recorded. `withdraw` ends the permit at once, from any thread;
+    afterwards none is given until the next run. Each bundle is permitted once in a run, and fetched once.
+
+    What it says of a release is a courtesy that saves time: it is root that decides, by the bundle's signature.
+    """
+
+    def __init__(
+        self,
+        places: UpdatePlaces,
+        *,
+        running: Installed,
+        spool: Spool,
+        bits_per_second: int,
+        signs: Signs,
+        open_dock: Callable[[], AbstractContextManager[UpdatingDock]],
+        journal: Journal,
+        look_seconds: float = LOOK_SECONDS,
+        turn_seconds: float = TURN_SECONDS,
+    ) -> None:
+        self._places = places
+        self._notes = Notes(places)
+        self._running = running
+        self._spool = spool
+        self._bits_per_second = bits_per_second
+        self._signs = signs
+        self._open_dock = open_dock
+        self._journal = journal
+        self._look_seconds = look_seconds
+        self._turn_seconds = turn_seconds
+        self._permission = threading.Lock()
+
+    def run(self, is_stopping: threading.Event, say: Callable[[Message], None]) -> None:
+        """Look, fetch, permit and tell until `is_stopping` is set; never raises what a person is shown in a log."""
+        docking = _Docking()
+        while not is_stopping.is_set():
+            try:
+                self._turn(docking, is_stopping, say)
+            except (MirrorcamError, OSError) as error:
+                self._complain(docking, error)
+            is_stopping.wait(self._turn_seconds)
+        self._leave_room()
+
+    def withdraw(self) -> None:
+        """End the permit: from now on the unit is in use."""
+        with self._permission:
+            self._signs.take_back(Sign.PERMIT)
+
+    def is_trial(self) -> bool:
+        """Tell whether this start is one that root watches: camera, screen and dock are to be reached in it."""
+        try:
+            return self._is_running(self._notes.trial())
+        except (MirrorcamError, OSError):
+            return False
+
+    def _turn(self, docking: "_Docking", is_stopping: threading.Event, say: Callable[[Message], None]) -> None:
+        outcomes, trial = self._notes.outcomes(), self._notes.trial()
+        if time.monotonic() >= docking.quiet_until and outcomes.newest and write_json(outcomes.newest) != self._known():
+            self._tell(outcomes.newest, say)
+        if self._is_running(trial):
+            return
+        if time.monotonic() >= max(docking.look_at, docking.quiet_until) and not self._places.bundle.exists():
+            docking.look_at = time.monotonic() + self._look_seconds
+            self._look(docking, outcomes, trial, is_stopping, say)
+        if (trial or self._places.bundle.exists()) and not docking.has_permitted:
+            self._permit(docking, is_stopping)
+        self._show(docking, trial, say)
+
+    def _show(self, docking: "_Docking", trial: Trial | None, say: Callable[[Message], None]) -> None:
+        """Tell the wearer that root is at work, or that it is not any more and has restarted nothing."""
+        if self._signs.is_given(Sign.PERMIT):
+            docking.is_installing = True
+            say(messages.UPDATE_INSTALLS)
+        elif docking.is_installing and trial is None:
+            docking.is_installing = False
+            say(messages.NOT_UPDATED)
+
+    def _look(
+        self,
+        docking: "_Docking",
+        outcomes: Outcomes,
+        trial: Trial | None,
+        is_stopping: threading.Event,
+        say: Callable[[Message], None],
+    ) -> None:
+        with self._open_dock() as dock:
+            offer = dock.update_offer()
+            if offer is None or offer.sha256 in docking.fetched:
+                return
+            reason = self._why_not(offer, outcomes, trial)
+            if reason:
+                if reason != docking.passed_over:
+                    docking.passed_over = reason
+                    self._journal.update_passed_over(offer.release, reason)
+                return
+            self._journal.update_fetching(offer.release, size=offer.bytes)
+            if fetch(
+                dock,
+                offer,
+                self._places,
+                free_bytes=self._spool.free_bytes,
+                report=lambda part: say(messages.update_arrives(part)),
+                is_stopping=is_stopping,
+            ):
+                docking.fetched.add(offer.sha256)
+                docking.has_permitted = False
+                self._journal.update_fetched(offer.release)
+
+    def _why_not(self, offer: UpdateOffer, outcomes: Outcomes, trial: Trial | None) -> str:
+        """Return why an offer is passed over, nothing where it is wanted."""
+        if offer.compatible != self._running.compatible:
+            return f"it is for {offer.compatible}, and this unit is {self._running.compatible}"
+        if Release.parse(offer.release) <= self._running.release:
+            return f"{self._running.release} runs, which is not older"
+        if offer.release in outcomes.rolled_back:
+            return "it was rolled back on this unit before"
+        if trial and trial.release == offer.release:
+            return "it is in the other slot already"
+        return ""
+
+    def _permit(self, docking: "_Docking", is_stopping: threading.Event) -> None:
+        with self._permission:
+            if is_stopping.is_set():
+                return
+            docking.has_permitted = True
+            self._signs.give(Sign.PERMIT)
+        self._journal.update_permitted()
+
+    def _tell(self, outcome: UpdateOutcome, say: Callable[[Message], None]) -> None:
+        with self._open_dock() as dock:
+            dock.tell_outcome(outcome)
+        self._places.arriving.mkdir(mode=0o700, exist_ok=True)
+        write_durably(self._places.told, write_json(outcome))
+        self._journal.update_told(outcome)
+        say(messages.UPDATED if outcome.outcome is Outcome.CONFIRMED else messages.NOT_UPDATED)
+
+    def _known(self) -> bytes | None:
+        try:
+            return self._places.told.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _is_running(self, trial: Trial | None) -> bool:
+        return trial is not None and trial.release == str(self._running.release)
+
+    def _leave_room(self) -> None:
+        """Remove what was fetched where the storage is short: recordings come before an update."""
+        try:
+            if self._spool.is_on_reserve(self._bits_per_second):
+                drop_parts(self._places)
+        except OSError as error:
+            self._journal.fault("update_failed", error.strerror or str(error))
+
+    def _complain(self, docking: "_Docking", error: MirrorcamError | OSError) -> None:
+        """Say what is wrong once, for it is tried again every few minutes."""
+        docking.quiet_until = time.monotonic() + self._look_seconds
+        sentence = str(error) if isinstance(error, MirrorcamError) else error.strerror or str(error)
+        if sentence != docking.told:
+            docking.told = sentence
+            self._journal.fault("update_failed", sentence)
+
+
+class _Docking:
+    """What one docking has come to."""
+
+    def __init__(self) -> None:
+        self.look_at = self.quiet_until = float("-inf")
+        self.has_permitted = False
+        self.is_installing = False
+        self.fetched: set[str] = set()
+        self.passed_over = ""
+        self.told = ""
