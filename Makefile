@@ -13,7 +13,7 @@ CONFORMANCE := tests/conformance
 SYSTEMD_REPART = $(if $(shell apt-cache show systemd-repart 2> /dev/null),systemd-repart)
 # A Node.js that is there already brings its own npm, which Debian's package would not go together with.
 DEBIAN_PACKAGES = age chromium cpio dosfstools e2fsprogs fdisk ffmpeg genimage iproute2 jq mtools nftables openssl postgresql \
-	squashfs-tools systemd umockdev util-linux xdotool xvfb zstd $(SYSTEMD_REPART) $(if $(shell command -v npm),,nodejs npm)
+	rauc squashfs-tools systemd umockdev util-linux xdotool xvfb zstd $(SYSTEMD_REPART) $(if $(shell command -v npm),,nodejs npm)
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
