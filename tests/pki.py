@@ -75,6 +75,11 @@ class Pki:
     def pem(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
+    @property
+    def key_pem(self) -> bytes:
+        """The authority's own key, as its folder holds it."""
+        return Identity(self._key, self.certificate).key_pem
+
     def authority(self) -> Authority:
         return Authority(self.certificate, self.revocations())
 

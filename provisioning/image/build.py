@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 from evidence.durable import write_durably
 from provisioning.image.bootstrap import this_arch
-from provisioning.image.bootstrap import this_arch
 from provisioning.image.components import components_of
 from provisioning.image.partitions import write_card, write_data
 from provisioning.image.profiles import Profile

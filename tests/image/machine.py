@@ -1,7 +1,7 @@
 """A unit's card in an emulated machine that starts as a unit does, from the card alone; and what the rig adds to it.
 
 The firmware is UEFI, as there is no Raspberry Pi's in QEMU. What only the rig needs (a camera, a USB port, a dock, an
-agent) is on disks beside the card, and systemd is told of it by credentials from outside: systemd.system-credentials(7).
+agent) is on disks beside the card; systemd is told of it by credentials from outside, systemd.system-credentials(7).
 """
 
 import base64

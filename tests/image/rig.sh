@@ -17,12 +17,18 @@ systemd-tmpfiles --create rig.conf mirrorcam-rig.conf
 mkdir -p /etc/systemd/system/rig-touch.service.d
 printf '[Service]\nEnvironment=PYTHONPATH=/run/rig-root/usr/lib/python3/dist-packages\n' > /etc/systemd/system/rig-touch.service.d/image.conf
 services="rig-agent rig-usb rig-touch rig-unit-network@unit"
+# An update must be newer than what runs, and both slots are of one build: so the first one is taken for an older release.
+if [ "$(cat /etc/mirrorcam-slot)" = a ]; then sed -i 's/^release=.*/release=0.0.1+20260101T000000Z/' /etc/mirrorcam-release; fi
 if [ -b /dev/vdd ]; then
     cp -a --parents usr/lib/systemd/network usr/lib/systemd/system/mirrorcam-bays.service /
     systemd-sysusers usr/lib/sysusers.d/mirrorcam-dock.conf
     mkdir -p /var/lib/mirrorcam/dock
     mount -o noatime,nosuid,nodev,noexec /dev/vdd /var/lib/mirrorcam/dock
     services="$services mirrorcam-bays"
+    # What a test says of the slot that is on trial.
+    if [ "$(cat /etc/mirrorcam-slot)" = b ] && [ -e /var/lib/mirrorcam/dock/rig-no-camera ]; then
+        rm -r /usr/share/libcamera/pipeline/virtual
+    fi
 fi
 systemctl daemon-reload
 systemctl start --no-block $services

@@ -199,6 +199,13 @@ class Machine:
             self._process.wait()
         self._hang_up()
 
+    def wait_until_off(self, *, seconds: float) -> None:
+        """Wait until the machine has switched itself off, or restarts, which is the same here; raises NoAnswerError."""
+        process = self._process
+        assert process is not None
+        until(lambda: process.poll() is not None, seconds=seconds, what="the machine to switch itself off", pause=0.2)
+        self._hang_up()
+
     def stop(self) -> None:
         """Have the machine shut down by itself; it is cut off where it does not within a minute."""
         if self._process is None:

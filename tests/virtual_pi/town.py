@@ -1,5 +1,6 @@
 """The town that the virtual Pi belongs to: its authority, the data disks of unit and dock, a way to open clips."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from appliance.settings import UnitFolder
 from dock_station.opening.keyslots import Keyslots
+from dock_station.settings import DockFolder
 from evidence.age import AgeError, HybridIdentity, open_bytes, open_stream
 from tests.pki import Pki, dock_folder, policy_toml, write_policy
 from tests.virtual_pi.cards import write_disk
@@ -57,8 +59,10 @@ class Town:
             self.unit_folder(Path(name), screen)
             write_disk(Path(name), target, label="mc-unit", mebibytes=mebibytes)
 
-    def write_dock_disk(self, target: Path) -> None:
-        """Make the dock's data partition."""
+    def write_dock_disk(
+        self, target: Path, *, mebibytes: int = DISK_MEBIBYTES, add: Callable[[DockFolder], None] = lambda folder: None
+    ) -> None:
+        """Make the dock's data partition; `add` puts more into its folder."""
         with TemporaryDirectory(dir=target.parent) as name:
             settings = "vault_reserve_bytes = 16_777_216\n"
             folder = dock_folder(Path(name), self.pki, dock_id=DOCK_ID, policy=self.policy(), settings=settings)
@@ -73,7 +77,8 @@ class Town:
             self.pki.dock(DOCK_ID, host_names).write(folder.tls_key_file, folder.tls_certificate_file)
             folder.keyslots.mkdir(mode=0o700)
             Keyslots(folder.keyslots, work_factor=10).add("a-example", "a passphrase of some words", self.identity)
-            write_disk(Path(name), target, label="mc-dock", mebibytes=DISK_MEBIBYTES)
+            add(folder)
+            write_disk(Path(name), target, label="mc-dock", mebibytes=mebibytes)
 
     def opened(self, sealed: bytes) -> bytes:
         """Return a clip's film."""
