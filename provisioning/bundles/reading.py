@@ -96,7 +96,7 @@ def _manifest(folder: Path, signature: bytes, authority: Authority, at: datetime
     try:
         holder = authority.check(signer, Role.UPDATE_SIGNER, at)
     except CertificateError as error:
-        raise _NotGoodError(f"of its signer's certificate, {error.reason}") from error
+        raise _NotGoodError(f"its signer's certificate does not count ({error.reason})") from error
     manifest = _read_manifest(content)
     if holder.name != manifest.bundle.installed.release.name:
         raise _NotGoodError("its signer was certified for another release")
