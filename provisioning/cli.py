@@ -19,7 +19,7 @@ from evidence.commandline import examples, group
 from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
-from provisioning.card.commands import card_app
+from provisioning.card.commands import card_app, image_app
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
 from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
@@ -53,7 +53,7 @@ they are used and are never shown.
     mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example
     mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444
 
-**card write** puts an image on the card that a unit starts from.
+**card write** puts an image on the card that a unit starts from; **image sign** says that it is yours.
 
 Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy or certificate is not the authority's; 5 a file
 is missing, or the disk refuses.
@@ -75,6 +75,7 @@ dock_app.command(
     ),
 )(install_dock)
 app.add_typer(card_app, name="card")
+app.add_typer(image_app, name="image")
 
 
 def _name(text: str | None) -> str | None:
