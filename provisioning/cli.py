@@ -20,7 +20,7 @@ from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.bundles.commands import bundle_app
-from provisioning.card.commands import card_app
+from provisioning.card.commands import card_app, image_app
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
 from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
@@ -55,8 +55,8 @@ they are used and are never shown.
     mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example
     mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444
 
-**card write** puts an image on the card that a unit starts from; **bundle make** and **bundle publish** bring a newer
-release to units by their dock.
+**card write** puts an image on the card that a unit starts from; **image sign** says that it is yours; **bundle make**
+and **bundle publish** bring a newer release to units by their dock.
 
 Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy, certificate or bundle is not the authority's;
 5 a file is missing, or the disk refuses.
@@ -78,6 +78,7 @@ dock_app.command(
     ),
 )(install_dock)
 app.add_typer(card_app, name="card")
+app.add_typer(image_app, name="image")
 app.add_typer(bundle_app, name="bundle")
 
 

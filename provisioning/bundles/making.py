@@ -21,7 +21,7 @@ from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
 from provisioning.card.image import Image
 from provisioning.issuing import pem
 from provisioning.placing import FolderInUseError, SetUp, WouldOverwriteError, exclusively
-from provisioning.tools import check_tools, run
+from provisioning.stock_programs import find, output
 
 _UNFINISHED = ".unfinished-"  # what a command that was ended at once has left
 
@@ -35,9 +35,10 @@ def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime)
     """Make the bundle of an image whose digest was found good; it appears whole or not at all.
 
     A bundle of this very image that is there already is left as it is. Raises WouldOverwriteError where one of another
-    image with the same release is, NotAnImageError, NoAuthorityError, ToolMissingError or ToolFailedError.
+    image with the same release is, NotAnImageError, NoAuthorityError, ProgramMissingError or ProgramFailedError.
     """
-    check_tools("rauc", "openssl", "mksquashfs", "unsquashfs")
+    for program in ("rauc", "openssl", "mksquashfs", "unsquashfs"):
+        find(program)  # before work that takes long
     setup = SetUp()
     into.mkdir(parents=True, exist_ok=True)
     _forget_unfinished(into)
@@ -83,7 +84,7 @@ def _put_together(setup: SetUp, slot: Slot, folder: AuthorityFolder, made: Path,
     signer.write_bytes(certificate)
     with _in_memory(key) as descriptor:
         options = (f"--cert={signer}", f"--key=/proc/self/fd/{descriptor}")
-        run("rauc", *options, "bundle", str(slot.folder), str(made), handed_on=(descriptor,))
+        output("rauc", *options, "bundle", str(slot.folder), str(made), handed_on=(descriptor,))
 
 
 @contextmanager

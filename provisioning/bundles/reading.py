@@ -15,7 +15,7 @@ from evidence.release import COMPATIBLE_PATTERN, Installed, NotAReleaseError, Re
 from provisioning.bundles import verity
 from provisioning.bundles.verity import Verity
 from provisioning.issuing import pem
-from provisioning.tools import ToolFailedError, check_tools, run
+from provisioning.stock_programs import ProgramFailedError, find, output
 
 # A bundle ends with its CMS signature and, in eight bytes, the size of that (RAUC, "Bundle Formats").
 _SIZE_BYTES = 8
@@ -45,9 +45,10 @@ class Bundle:
 def read_bundle(path: Path, authority: Authority, at: datetime) -> Bundle:
     """Return what a bundle is, if the authority has signed it and not a bit of it was changed since.
 
-    Raises BundleRefusedError, ToolMissingError or OSError.
+    Raises BundleRefusedError, ProgramMissingError or OSError.
     """
-    check_tools("rauc", "openssl")
+    for program in ("rauc", "openssl"):
+        find(program)  # before a bundle is read from its first to its last byte
     try:
         with path.open("rb") as file, tempfile.TemporaryDirectory() as name:
             payload_bytes, signature = _take_apart(file)
@@ -89,9 +90,9 @@ def _manifest(folder: Path, signature: bytes, authority: Authority, at: datetime
     (folder / "signature").write_bytes(signature)
     options = ("-verify", "-noverify", "-inform", "DER", "-in", "signature", "-signer", "signer.crt")
     try:
-        content = run("openssl", "cms", *options, folder=folder)
+        content = output("openssl", "cms", *options, folder=folder)
         signer = load_certificate(folder / "signer.crt")
-    except (ToolFailedError, NotGenuineError) as error:
+    except (ProgramFailedError, NotGenuineError) as error:
         raise _NotGoodError("its signature is none") from error
     try:
         holder = authority.check(signer, Role.UPDATE_SIGNER, at)
@@ -131,6 +132,6 @@ def _ask_rauc(path: Path, folder: Path, authority: Authority, compatible: str) -
         encoding="ascii",
     )
     try:
-        run("rauc", "--conf", str(folder / "system.conf"), "info", "--output-format=json", str(path.absolute()))
-    except ToolFailedError as error:
-        raise _NotGoodError(f"RAUC does not take it ({error.complaint})") from error
+        output("rauc", "--conf", str(folder / "system.conf"), "info", "--output-format=json", str(path.absolute()))
+    except ProgramFailedError as error:
+        raise _NotGoodError(f"RAUC does not take it ({error.reason})") from error

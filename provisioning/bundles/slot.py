@@ -8,7 +8,7 @@ from pathlib import Path
 from evidence.release import RELEASE_FILE, Installed, ReleaseFileError
 from provisioning.card.image import Image, NotAnImageError
 from provisioning.card.table import Partition
-from provisioning.tools import ToolFailedError, run
+from provisioning.stock_programs import ProgramFailedError, output
 
 BOOT, ROOT = "boot.vfat", "root.squashfs"
 _PARTS = {"boot-a": BOOT, "root-a": ROOT}
@@ -37,7 +37,7 @@ class Slot:
 
 
 def take_out(image: Image, folder: Path) -> Slot:
-    """Copy slot a of an image into `folder`; raises ImageChangedError, NotAnImageError or ToolMissingError."""
+    """Copy slot a of an image into `folder`; raises ImageChangedError, NotAnImageError or ProgramMissingError."""
     wanted = [partition for partition in image.partitions if partition.name in _PARTS]
     with ExitStack() as files:
         targets = [(part, files.enter_context((folder / _PARTS[part.name]).open("xb"))) for part in wanted]
@@ -67,7 +67,7 @@ def _cut(image: Image, root: Path) -> None:
 
 def _installed(image: Image, root: Path) -> Installed:
     try:
-        text = run("unsquashfs", "-cat", str(root), str(RELEASE_FILE))
+        text = output("unsquashfs", "-cat", str(root), str(RELEASE_FILE))
         return Installed.parse(text.decode("ascii", errors="replace"), RELEASE_FILE)
-    except (ToolFailedError, ReleaseFileError) as error:
+    except (ProgramFailedError, ReleaseFileError) as error:
         raise NotAnImageError(image.path, f"its root names no release in /{RELEASE_FILE}") from error

@@ -1,4 +1,4 @@
-"""The command `mirrorcam-provision card`: parse, call, print."""
+"""The commands `mirrorcam-provision card` and `image`: parse, call, print."""
 
 import re
 import tempfile
@@ -20,7 +20,9 @@ from provisioning.card.devices import Node
 from provisioning.card.image import check_image
 from provisioning.card.public_side import PublicSide, check_publisher, read_public_side
 from provisioning.card.repeating import Series
+from provisioning.card.signing import sign_image
 from provisioning.card.writing import write_card
+from provisioning.issuing import town_of
 from provisioning.options import AuthorityOption, dock_url
 from provisioning.printing import progress_bars, say
 
@@ -29,6 +31,7 @@ _WIDEST, _HIGHEST = 1920, 1200
 _NARROWEST, _LOWEST = 160, 120
 
 card_app = group("The cards that units start from.")
+image_app = group("The images that cards are written from.")
 
 
 def _screen(text: str | None) -> str | None:
@@ -102,6 +105,24 @@ def _card_write(
         f"{disk.path} is ready for units of {public_side.town}: {prepared.size} bytes were written and read back. "
         f"Take it out, and label it {label}."
     )
+
+
+@image_app.command(
+    "sign", epilog=examples("mirrorcam-provision image sign mirrorcam-debian-0.1.0.img --authority town")
+)
+def _image_sign(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made, with its .sha256 beside it.")],
+    authority: AuthorityOption,
+) -> None:
+    """Sign an image that has the digest beside it, so that it can be given away and `card write` knows it again.
+
+    What is signed is the `.sha256` file, by the key that signs policies; the signature is put beside it.
+    """
+    folder = AuthorityFolder(authority)
+    with progress_bars() as progress:
+        signature = sign_image(image, folder, datetime.now(UTC), progress)
+    town = town_of(folder.certificate())
+    say(f"{signature} is the signature of the policy signer of {town}: give it away with the image and its .sha256.")
 
 
 def _write(prepared: PreparedImage, disk: Node) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from evidence.errors import NotGenuineError
 from provisioning.card.image import Image, NotAnImageError
 from provisioning.card.public_side import AUTHORITY_NAME, PublicSide
-from provisioning.tools import ToolFailedError, run
+from provisioning.stock_programs import ProgramFailedError, failed, output
 
 _NAME = "data.ext4"
 
@@ -52,7 +52,7 @@ class PreparedImage:
 def prepare(image: Image, public_side: PublicSide, folder: Path) -> PreparedImage:
     """Return the image with the authority's public side in it; `folder` keeps a copy of the data partition.
 
-    Raises OtherAuthorityError, NotAnImageError, ToolMissingError, ToolFailedError or OSError.
+    Raises OtherAuthorityError, NotAnImageError, ProgramMissingError, ProgramFailedError or OSError.
     """
     copy = folder / _NAME
     _copy_out(image, copy)
@@ -77,8 +77,8 @@ def _copy_out(image: Image, copy: Path) -> None:
 
 def _check_file_system(image: Image, folder: Path) -> None:
     try:
-        run("e2fsck", "-f", "-n", _NAME, folder=folder)
-    except ToolFailedError as error:
+        output("e2fsck", "-f", "-n", _NAME, folder=folder)
+    except ProgramFailedError as error:
         raise NotAnImageError(image.path, "its data partition holds no whole ext4 file system") from error
 
 
@@ -86,10 +86,10 @@ def _write(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     # debugfs ends with 0 whatever happens: what it did is read back.
     for command in (f"rm {name}", f"write {name} {name}", f"set_inode_field {name} mode 0100644"):
-        run("debugfs", "-w", "-R", command, _NAME, folder=folder)
+        output("debugfs", "-w", "-R", command, _NAME, folder=folder)
     if _read(folder, name) != content:
-        raise ToolFailedError("debugfs", f"{name} did not fit into the data partition")
+        raise failed("debugfs", f"{name} did not fit into the data partition")
 
 
 def _read(folder: Path, name: str) -> bytes:
-    return run("debugfs", "-R", f"cat {name}", _NAME, folder=folder)
+    return output("debugfs", "-R", f"cat {name}", _NAME, folder=folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from evidence.errors import EnvironmentalError, MirrorcamError
-from provisioning.tools import run
+from provisioning.stock_programs import output
 
 _COLUMNS = "NAME,PATH,TYPE,SIZE,RO,RM,TRAN,VENDOR,MODEL,SERIAL,LOG-SEC,MOUNTPOINTS"
 SECTOR = 512  # bytes; what the image's partition table counts in
@@ -154,8 +154,8 @@ class CardTooSmallError(MirrorcamError):
 
 
 def disks() -> tuple[Node, ...]:
-    """Return all disks with what lies on them; raises ToolMissingError or ToolFailedError."""
-    return parse(run("lsblk", "--json", "--bytes", "--output", _COLUMNS))
+    """Return all disks with what lies on them; raises ProgramMissingError or ProgramFailedError."""
+    return parse(output("lsblk", "--json", "--bytes", "--output", _COLUMNS))
 
 
 def parse(listing: bytes) -> tuple[Node, ...]:

@@ -3,7 +3,6 @@
 import hashlib
 import lzma
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import BinaryIO, cast
 
 from evidence.errors import EnvironmentalError, NotGenuineError
 from provisioning.card.table import Partition, TableError, read_table
-from provisioning.tools import ToolMissingError, environment
+from provisioning.stock_programs import find
 
 _COMPRESSED = {".xz", ".zst"}
 PIECE = 4 << 20  # bytes; the erase blocks of SD cards are as large or a part of it
@@ -77,7 +76,7 @@ class Image:
 def check_image(path: Path, progress: Progress) -> Image:
     """Return the image if its bytes have the published digest and its partitions are ours.
 
-    Raises ImageMissingError, ImageChangedError, NotAnImageError, ToolMissingError.
+    Raises ImageMissingError, ImageChangedError, NotAnImageError, ProgramMissingError.
     """
     try:
         expected = published_digest(path)
@@ -151,10 +150,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _zstd(path: Path) -> Iterator[BinaryIO]:
-    program = shutil.which("zstd", path=environment()["PATH"])
-    if program is None:
-        raise ToolMissingError("zstd")
-    command = [program, "--decompress", "--stdout", "--quiet", "--", str(path)]
+    command = [find("zstd"), "--decompress", "--stdout", "--quiet", "--", str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         yield cast(BinaryIO, process.stdout)
         if process.wait() != 0:

@@ -85,6 +85,11 @@ def read_public_side(folder: Path, dock_url: str, screen: tuple[int, int] | None
     return PublicSide(certificate, dock_url, screen)
 
 
+def signature_file(image: Path) -> Path:
+    """Return where an image's signature stands: beside it."""
+    return image.with_name(f"{image.name}.sig")
+
+
 def check_publisher(image: Path, publisher: Path | None, authority: AuthorityFolder) -> bool:
     """Tell whether the image is signed; a signature that is there must be good.
 
@@ -92,7 +97,7 @@ def check_publisher(image: Path, publisher: Path | None, authority: AuthorityFol
     certificate `publisher`, else by the authority's policy signer. Raises ImageOfOthersError, NotSignedError or
     CertificateFileError.
     """
-    file = image.with_name(f"{image.name}.sig")
+    file = signature_file(image)
     try:
         signature = file.read_bytes()
     except FileNotFoundError as error:

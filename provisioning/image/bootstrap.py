@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from provisioning.image.tools import run
+from provisioning.stock_programs import run
 
 Arch = Literal["amd64", "arm64"]
 
@@ -49,7 +49,7 @@ def this_arch() -> Arch:
 
 
 def build_tree(packages: Packages, arch: Arch, folder: Path, native: Callable[[], Path]) -> Path:
-    """Make the root of `packages` in the empty `folder`, and return its tree; raises ToolFailedError.
+    """Make the root of `packages` in the empty `folder`, and return its tree; raises ProgramFailedError.
 
     `native` returns the tree of the same packages for this computer's processor: it is called where `arch` is another.
     """

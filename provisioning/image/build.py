@@ -15,8 +15,8 @@ from provisioning.image.partitions import write_card, write_data
 from provisioning.image.profiles import Profile
 from provisioning.image.root import ready_tree
 from provisioning.image.slots import write_boot, write_firmware, write_root
-from provisioning.image.tools import check_root, check_tools
 from provisioning.image.tree import finish_tree
+from provisioning.stock_programs import check_programs, check_root
 
 TOOLS = (
     *("mmdebstrap", "dpkg-deb", "depmod", "unshare", "systemd-sysusers", "cpio", "mksquashfs", "mkfs.vfat", "mcopy"),
@@ -38,10 +38,10 @@ def build_image(profile: Profile, folder: Path, cache: Path, say: Callable[[str]
     """Build the image of a profile into `folder`; `say` is told what is being done.
 
     An image appears whole or not at all: an interrupted build leaves the root of packages in `cache`, and nothing else.
-    Raises ToolsMissingError, NotRootError, ArchiveUnreachableError or ToolFailedError.
+    Raises ProgramMissingError, NotRootError, ArchiveUnreachableError or ProgramFailedError.
     """
-    check_tools(TOOLS, remedy="'make image-deps' installs it")
-    check_root("The image's files")
+    check_programs(TOOLS, remedy="'make image-deps' installs it")
+    check_root("The image's files belong to root: run it as root, or with sudo.")
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(leftover)

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from uuid import UUID, uuid5
 
 from provisioning.image.profiles import RECIPE, Profile
-from provisioning.image.tools import run
+from provisioning.stock_programs import run
 
 ROOT_MIB = 768
 DATA_MIB = 64
@@ -16,7 +16,7 @@ UUIDS = {name: str(uuid5(_OURS, name.lower().replace("_", "-"))) for name in _NA
 
 
 def write_data(profile: Profile, target: Path) -> None:
-    """Write the data partition's file system, which is empty and grows at the first start; raises ToolFailedError."""
+    """Write the data partition's file system, empty, to grow at the first start; raises ProgramFailedError."""
     target.unlink(missing_ok=True)
     # Blocks as on a whole card: of 64 MiB mke2fs makes a floppy's, which stay when it grows (mke2fs.conf(5)).
     options = f"lazy_itable_init=0,lazy_journal_init=0,hash_seed={UUIDS['DATA_FILES']},root_owner=0:0"
@@ -28,7 +28,7 @@ def write_data(profile: Profile, target: Path) -> None:
 
 
 def write_card(name: str, parts: Path, folder: Path) -> Path:
-    """Put the partitions whose files are in `parts` together as `folder`/`name`.img; raises ToolFailedError."""
+    """Put the partitions whose files are in `parts` together as `folder`/`name`.img; raises ProgramFailedError."""
     text = (RECIPE / "genimage.cfg").read_text(encoding="utf-8")
     for key, value in {"NAME": name, "ROOT_SIZE": f"{ROOT_MIB}M", **UUIDS}.items():
         text = text.replace(f"@{key}@", value)

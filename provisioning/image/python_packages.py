@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from provisioning.image.bootstrap import Arch
-from provisioning.image.tools import run
+from provisioning.stock_programs import run
 
 PROJECT = Path(__file__).parents[2]
 PYTHON = "3.13"  # trixie's
@@ -20,7 +20,7 @@ _PLATFORMS: dict[Arch, str] = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch
 
 
 def install_locked(tree: Path, arch: Arch, lock: Path) -> None:
-    """Make the venv, and put the wheels of a lock file with hashes into it; raises ToolFailedError."""
+    """Make the venv, and put the wheels of a lock file with hashes into it; raises ProgramFailedError."""
     home = tree / HOME
     (home / "bin").mkdir(parents=True)
     (home / "bin/python3").symlink_to("/usr/bin/python3")
@@ -35,7 +35,7 @@ def install_locked(tree: Path, arch: Arch, lock: Path) -> None:
 
 
 def install_checkout(tree: Path) -> None:
-    """Install this checkout's wheel into the tree's venv, with its commands; raises ToolFailedError."""
+    """Install this checkout's wheel into the tree's venv, with its commands; raises ProgramFailedError."""
     site = tree / SITE
     site.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as name:

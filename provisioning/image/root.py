@@ -12,7 +12,7 @@ from provisioning.image.python_packages import SITE, compile_python, install_loc
 def ready_tree(profile: Profile, arch: Arch, cache: Path) -> Path:
     """Return the tree of a profile's packages, built now if `cache` has it not; nobody may write to it.
 
-    Raises ArchiveUnreachableError or ToolFailedError.
+    Raises ArchiveUnreachableError or ProgramFailedError.
     A build that is interrupted leaves nothing that the next one would take for whole.
     """
     cache.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from provisioning.image.bootstrap import kernel_of, modules_of
 from provisioning.image.initramfs import write_initramfs
 from provisioning.image.partitions import UUIDS
 from provisioning.image.profiles import RECIPE, Profile
-from provisioning.image.tools import run
+from provisioning.stock_programs import run
 
 BOOT_MIB = 128
 FIRMWARE_MIB = 8
@@ -23,7 +23,7 @@ _FIRMWARE_FIRST = ("bootcode.bin",)  # what a Pi 3 and a Zero 2 W look for on a 
 
 
 def write_root(profile: Profile, tree: Path, target: Path) -> None:
-    """Write the root slot's content; raises ToolFailedError."""
+    """Write the root slot's content; raises ProgramFailedError."""
     options = ("-noappend", "-no-progress", "-quiet", "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K")
     run("mksquashfs", str(tree), str(target), *options, "-mkfs-time", str(profile.epoch), "-no-exports", "-xattrs")
 
@@ -31,7 +31,7 @@ def write_root(profile: Profile, tree: Path, target: Path) -> None:
 def write_boot(profile: Profile, packages: Path, target: Path) -> None:
     """Write the boot partition's content: kernel, initial RAM disk, and what each firmware needs to start them.
 
-    Raises ToolFailedError.
+    Raises ProgramFailedError.
     """
     with TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name)
@@ -46,7 +46,7 @@ def write_boot(profile: Profile, packages: Path, target: Path) -> None:
 
 
 def write_firmware(profile: Profile, packages: Path, target: Path) -> None:
-    """Write the card's first partition, which says in which slot to start; raises ToolFailedError."""
+    """Write the card's first partition, which says in which slot to start; raises ProgramFailedError."""
     with TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name)
         shutil.copytree(RECIPE / "firmware", folder, dirs_exist_ok=True)
@@ -57,7 +57,7 @@ def write_firmware(profile: Profile, packages: Path, target: Path) -> None:
 
 
 def write_fat(folder: Path, target: Path, *, label: str, mebibytes: int, bits: int, epoch: int) -> None:
-    """Write a FAT file system of so many bits that holds what is in `folder`; raises ToolFailedError."""
+    """Write a FAT file system of so many bits that holds what is in `folder`; raises ProgramFailedError."""
     environment = {"SOURCE_DATE_EPOCH": str(epoch), "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC"}
     target.unlink(missing_ok=True)
     # One sector a cluster: FAT16 and FAT32 are told by how many there are (Microsoft FAT specification §3.5).

@@ -11,7 +11,7 @@ from provisioning.image.alike import all_of, make_alike, put
 from provisioning.image.bootstrap import modules_of, this_arch
 from provisioning.image.profiles import RECIPE, Profile
 from provisioning.image.python_packages import HOME, PROJECT, SITE, compile_python, install_checkout
-from provisioning.image.tools import run
+from provisioning.stock_programs import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
@@ -51,7 +51,7 @@ _LEFT_BEHIND = ("boot", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp",
 def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) -> None:
     """Make `target` the unit's root of the tree of `packages`; `runnable` is a tree that can be run here.
 
-    Raises NotAReleaseError or ToolFailedError.
+    Raises NotAReleaseError or ProgramFailedError.
     """
     run("cp", "-a", "--reflink=auto", str(packages), str(target))
     install_checkout(target)

@@ -3,25 +3,16 @@
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.errors import EnvironmentalError
+from provisioning.stock_programs import Done, ProgramFailedError, check_root, finish
 
 OLDEST_RELEASE = 12  # Debian bookworm: systemd-networkd 252, Python 3.11
 SYSTEMS = frozenset({"debian", "raspbian"})  # 64-bit Raspberry Pi OS calls itself debian
-
-
-class NotRootError(MirrorcamError):
-    """Somebody without the rights for it wants to install."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Installing a dock changes the whole computer, so root does it: put 'sudo' before the command."
-        )
 
 
 class OtherSystemError(EnvironmentalError):
@@ -34,23 +25,6 @@ class OtherSystemError(EnvironmentalError):
         )
 
 
-class CommandFailedError(EnvironmentalError):
-    """A program that was called refused."""
-
-    def __init__(self, command: Sequence[str], reason: str) -> None:
-        super().__init__(f"'{Path(command[0]).name}' refused ({reason}).")
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, and what it said."""
-
-    code: int
-    output: str
-    complaint: str
-
-
 class Run(Protocol):
     """Runs a command to its end; `lines` go to its standard input, `user` is whom it runs as (None: root)."""
 
@@ -59,34 +33,12 @@ class Run(Protocol):
         ...
 
 
-def run(command: Sequence[str], *, user: str | None = None, lines: str = "") -> Done:
-    """Run a command of this computer; never through a shell, and with no word of `lines` in any list of processes."""
-    try:
-        done = subprocess.run(
-            command,
-            input=lines,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            cwd="/",
-            umask=0o077 if user else 0o022,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
-        )
-    except FileNotFoundError:
-        return Done(127, "", f"{command[0]} is not installed")
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
 @dataclass(frozen=True)
 class Machine:
     """The computer, its root folder, and how a command is run; `is_booted`: its systemd runs, and can start things."""
 
     root: Path = Path("/")
-    run: Run = run
+    run: Run = finish
     is_booted: bool = False
 
     @property
@@ -99,11 +51,10 @@ class Machine:
         return self.root / place.removeprefix("/")
 
     def call(self, *command: str, user: str | None = None, lines: str = "") -> str:
-        """Run a command and return what it prints; raises CommandFailedError with the newest line of its complaint."""
+        """Run a command and return what it prints; raises ProgramFailedError with the newest line of its complaint."""
         done = self.run(command, user=user, lines=lines)
         if done.code:
-            said = [line for line in done.complaint.splitlines() if line.strip()] or [f"exit code {done.code}"]
-            raise CommandFailedError(command, said[-1].strip())
+            raise ProgramFailedError(Path(command[0]).name, done.reason, "'{program}' refused ({reason}).")
         return done.output
 
     def ids_of(self, user: str) -> tuple[int, int] | None:
@@ -138,8 +89,9 @@ class Machine:
 
 def this_machine(root: Path, *, euid: Callable[[], int] = os.geteuid) -> Machine:
     """Return the machine whose file system is at `root`; raises NotRootError or OtherSystemError."""
-    if euid() != 0:
-        raise NotRootError
+    check_root(
+        "Installing a dock changes the whole computer, so root does it: put 'sudo' before the command.", euid=euid
+    )
     root = root.resolve()
     is_booted = root == Path("/") and Path("/run/systemd/system").is_dir() and shutil.which("systemctl") is not None
     machine = Machine(root, is_booted=is_booted)

@@ -85,7 +85,7 @@ class CatalogueMade:
     name: str = "catalogue of the dock"
 
     def differs(self, machine: Machine) -> str | None:
-        """Say that it is missing or of an earlier version; raises CommandFailedError where it cannot be asked."""
+        """Say that it is missing or of an earlier version; raises ProgramFailedError where it cannot be asked."""
         done = machine.run((DOCK_COMMAND, "person", "list", "--folder", self.folder), user=self.user)
         if done.code == 0:
             return None

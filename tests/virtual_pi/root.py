@@ -15,7 +15,7 @@ from provisioning.image import bootstrap, python_packages
 from provisioning.image import profiles as image
 from provisioning.image.bootstrap import Arch, Packages, build_tree, this_arch
 from provisioning.image.python_packages import SITE, install_locked
-from provisioning.image.tools import check_root, check_tools, run
+from provisioning.stock_programs import check_programs, check_root, run
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -82,8 +82,8 @@ def chosen_arch() -> Arch:
 
 def ready_root(arch: Arch) -> Root:
     """Return the root file system of today's recipe, built now if it is not there yet; raises EnvironmentalError."""
-    check_tools((EMULATORS[arch], *_TOOLS), remedy="'make test-virtual-pi-deps' installs it")
-    check_root("The virtual Pi's files")
+    check_programs((EMULATORS[arch], *_TOOLS), remedy="'make test-virtual-pi-deps' installs it")
+    check_root("The virtual Pi's files belong to root: run it as root, or with sudo.")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorcam/virtual-pi"
     root = Root(arch, cache / f"{arch}-{_digest(arch)}")
     cache.mkdir(parents=True, exist_ok=True)

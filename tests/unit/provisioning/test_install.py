@@ -14,11 +14,12 @@ from provisioning.install import code, wanted
 from provisioning.install.code import Code, Source
 from provisioning.install.firewall import NoFixedPortError, comment_of, rules
 from provisioning.install.installing import StepFailedError, differences, install
-from provisioning.install.machine import Done, Machine, NotRootError, OtherSystemError, run, this_machine
+from provisioning.install.machine import Machine, OtherSystemError, this_machine
 from provisioning.install.running import Administrator, CatalogueMade, Firewall, NoAdministratorError, Service
 from provisioning.install.shipped import shipped
 from provisioning.install.steps import AtBoot, Packages, Step
 from provisioning.install.wanted import DOCK, FIREWALL, SERVICES, SayWhetherSshError, Wish
+from provisioning.stock_programs import Done, NotRootError, finish
 from tests.conftest import ROOT
 
 PACKAGES = ("nftables", "python3", "python3-venv", "systemd", "udev")
@@ -216,7 +217,7 @@ class Refusing:
         if command[0] == self.name and self.times:
             self.times -= 1
             return Done(1, "", "some words\nit does not want to\n")
-        return run(command, user=user, lines=lines)
+        return finish(command, user=user, lines=lines)
 
 
 def test_a_step_that_fails_says_how_far_it_came_and_the_next_run_goes_on(machine: Machine) -> None:

@@ -14,12 +14,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from evidence.certificates import Role, holder_of, load_certificate
 from evidence.release import Release
-from provisioning import tools
+from provisioning import stock_programs
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.making import make_bundle
 from provisioning.card.image import ImageChangedError, NotAnImageError
 from provisioning.placing import WouldOverwriteError
-from provisioning.tools import ToolFailedError, ToolMissingError
+from provisioning.stock_programs import ProgramFailedError, ProgramMissingError
 from tests.bundles import RELEASE, make_root, put_root, rauc_manifest, update_image
 from tests.cards import BOOT, FIRST, ROOT, run
 from tests.unit.provisioning.bundles.conftest import checked, now
@@ -130,9 +130,9 @@ def test_where_rauc_fails_nothing_is_left(
     failing.mkdir()
     (failing / "rauc").write_text("#!/bin/sh\necho 'Failed to create bundle' >&2\nexit 1\n")
     (failing / "rauc").chmod(0o755)
-    monkeypatch.setattr(tools, "_PATH", f"{failing}:{tools._PATH}")
+    monkeypatch.setitem(stock_programs._QUIET, "PATH", f"{failing}:{stock_programs._QUIET['PATH']}")
     monkeypatch.setenv("PATH", f"{failing}:{os.environ['PATH']}")
-    with pytest.raises(ToolFailedError, match="Failed to create bundle"):
+    with pytest.raises(ProgramFailedError, match="Failed to create bundle"):
         make_bundle(checked(place / "older.img"), authority, tmp_path / "into", now())
     assert files_of(tmp_path / "into") == set()
 
@@ -140,8 +140,8 @@ def test_where_rauc_fails_nothing_is_left(
 def test_without_rauc_it_says_what_to_install(
     place: Path, authority: AuthorityFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tools, "_PATH", str(tmp_path))
-    with pytest.raises(ToolMissingError, match="apt install rauc"):
+    monkeypatch.setitem(stock_programs._QUIET, "PATH", str(tmp_path))
+    with pytest.raises(ProgramMissingError, match="apt install rauc"):
         make_bundle(checked(place / "older.img"), authority, tmp_path / "into", now())
 
 
@@ -158,9 +158,8 @@ def test_killed_in_the_middle_it_leaves_no_key_and_no_bundle_and_the_next_run_ti
     (slow / "rauc").write_text(SLOW)
     (slow / "rauc").chmod(0o755)
     program = (
-        "import sys; from pathlib import Path; from provisioning import tools; "
-        f"tools._PATH = '{slow}:' + tools._PATH; import os; os.environ['PATH'] = tools._PATH; "
-        "tools.environment = lambda: {'PATH': tools._PATH, 'SEEN': os.environ['SEEN']}; "
+        "import os; from provisioning import stock_programs; quiet = stock_programs._QUIET; "
+        f"quiet.update(PATH='{slow}:' + quiet['PATH'], SEEN=os.environ['SEEN']); os.environ['PATH'] = quiet['PATH']; "
         "from provisioning.cli import main; main()"
     )
     command = ("bundle", "make", str(place / "older.img"), "--authority", str(authority.path), "--into", str(into))

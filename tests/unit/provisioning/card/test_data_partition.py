@@ -9,7 +9,7 @@ from provisioning.authority import AuthorityFolder, create_authority
 from provisioning.card.data_partition import OtherAuthorityError, PreparedImage, prepare
 from provisioning.card.image import Image, NotAnImageError, check_image
 from provisioning.card.public_side import PublicSide, read_public_side
-from provisioning.tools import ToolFailedError
+from provisioning.stock_programs import ProgramFailedError
 from tests.cards import DATA, data_partition, publish, read_file, run
 from tests.unit.provisioning.conftest import CHEAP, NOW
 
@@ -92,5 +92,5 @@ def test_a_data_partition_that_is_full_is_one_sentence(image_file: Path, side: P
         file.seek(image.data.start)
         file.write(partition.read_bytes())
     publish(image_file)
-    with pytest.raises(ToolFailedError, match="did not fit"):
+    with pytest.raises(ProgramFailedError, match="did not fit"):
         prepare(check(image_file), side, folder(tmp_path))
