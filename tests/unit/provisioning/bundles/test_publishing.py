@@ -211,8 +211,9 @@ CRASHES = ("UpdateFiles.write_list", "UpdateFiles.write_offer", "_remove_others"
 
 
 @pytest.mark.parametrize("at", CRASHES)
+@pytest.mark.parametrize("then", ["publish", "withdraw"])
 def test_a_crash_at_any_step_leaves_an_offer_and_the_next_run_tidies_up(
-    authority: AuthorityFolder, dock: DockFolder, older: Path, newer: Path, at: str
+    authority: AuthorityFolder, dock: DockFolder, older: Path, newer: Path, at: str, then: str
 ) -> None:
     publish_bundle(older, authority, dock, now())
     with pytest.MonkeyPatch.context() as broken:
@@ -220,9 +221,13 @@ def test_a_crash_at_any_step_leaves_an_offer_and_the_next_run_tidies_up(
         with pytest.raises(OSError, match="No space left"):
             publish_bundle(newer, authority, dock, now())
     assert release_of(dock) in {RELEASE, NEWER}
-    publish_bundle(newer, authority, dock, now())
-    assert release_of(dock) == NEWER
-    assert len(files_of(dock)) == 3
+    if then == "withdraw":
+        withdraw_bundle(dock)
+        assert files_of(dock) == {"bundles.txt"}
+    else:
+        publish_bundle(newer, authority, dock, now())
+        assert release_of(dock) == NEWER
+        assert len(files_of(dock)) == 3
 
 
 def test_a_withdrawn_bundle_is_gone_and_an_older_one_may_be_offered(
