@@ -11,9 +11,15 @@ from provisioning.image.python_packages import HOME, PROJECT, SITE, compile_pyth
 from provisioning.stock_programs import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
+_FAULTS = ("mirrorcam-fault@.service", "mirrorcam-crashed.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
 _ENABLED = {
-    "multi-user.target": (*_SERVICES, "mirrorcam-enrolled.path", "systemd-networkd.service"),
+    "multi-user.target": (
+        *_SERVICES,
+        "mirrorcam-enrolled.path",
+        "mirrorcam-crashed.service",
+        "systemd-networkd.service",
+    ),
     "local-fs.target": ("mirrorcam-grow.service",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
@@ -67,7 +73,7 @@ def _put_our_files(tree: Path) -> None:
     put(RECIPE / "overlay", tree)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
-    for service in (*_SERVICES, *_ENROLMENT):
+    for service in (*_SERVICES, *_ENROLMENT, *_FAULTS):
         put(system / "system" / service, tree / "usr/lib/systemd/system" / service)
     put(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d/mirrorcam-unit.conf")
     put(system / "network/unit", tree / "usr/lib/systemd/network")
