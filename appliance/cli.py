@@ -16,6 +16,8 @@ from appliance.cameras.sources import Sources
 from appliance.docking.delivery import Course, Deleted, Greeted, Refused, Step
 from appliance.docking.offload import Offload
 from appliance.enrolment.stage import enrol
+from appliance.faults.commands import show_faults
+from appliance.faults.log import FaultLog
 from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
@@ -42,6 +44,7 @@ is not the authority's; 5 a file, the storage, the camera or the network does no
 
 app.add_typer(usb_app)
 app.add_typer(update_app, name="update")
+app.command("faults")(show_faults)
 
 CableOption = Annotated[
     Path | None,
@@ -100,13 +103,14 @@ def run(
         touches=sys.stdin if touches_from_stdin else None,
         cable=cable_socket,
     )
-    journal, unit_folder = Journal(), UnitFolder(folder)
-    if unit_folder.is_to_be_enrolled() and not enrol(
-        unit_folder, is_headless=headless, cable=cable_socket, journal=journal
-    ):
-        return
-    installation = Installation.open(folder)
-    switch_on(installation, Offload(installation, cable=cable_socket), wishes, journal)
+    unit_folder = UnitFolder(folder)
+    with Journal(faults=FaultLog(unit_folder.faults)) as journal:
+        if unit_folder.is_to_be_enrolled() and not enrol(
+            unit_folder, is_headless=headless, cable=cable_socket, journal=journal
+        ):
+            return
+        installation = Installation.open(folder)
+        switch_on(installation, Offload(installation, cable=cable_socket), wishes, journal)
 
 
 @app.command()

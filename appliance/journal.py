@@ -4,11 +4,13 @@ docs/unit-log.md lists them. No line has a person in it, nor a key, nor a passph
 """
 
 import sys
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import structlog
 from structlog.typing import EventDict
 
+from appliance.faults.keeping import FaultKeeper
+from appliance.faults.log import FaultLog
 from appliance.spool import Recovered
 from appliance.states import State
 from evidence.docking import UpdateOutcome
@@ -32,10 +34,18 @@ def event_log(output: TextIO | None) -> Any:
 
 
 class Journal:
-    """The unit's own lines; from any thread."""
+    """The unit's own lines; from any thread. As a context it has kept all faults in the fault log when it is left."""
 
-    def __init__(self, output: TextIO | None = None) -> None:
+    def __init__(self, output: TextIO | None = None, *, faults: FaultLog | None = None) -> None:
         self._log = event_log(output)
+        self._keeper = FaultKeeper(faults, self.fault_not_kept) if faults else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._keeper:
+            self._keeper.close()
 
     # The process
 
@@ -135,6 +145,12 @@ class Journal:
     def fault(self, kind: str, sentence: str) -> None:
         """Tell that something does not work; `kind` is stable, the sentence is for people."""
         self._log.error("fault", kind=kind, sentence=sentence)
+        if self._keeper:
+            self._keeper.keep(kind)
+
+    def fault_not_kept(self, sentence: str) -> None:
+        """Tell that the fault log could not be written."""
+        self._log.warning("fault_not_kept", sentence=sentence)
 
     # Docking
 

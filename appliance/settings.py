@@ -104,6 +104,11 @@ class UnitFolder:
         """The spool's folder (on a device: the data partition)."""
         return self.path / "data"
 
+    @property
+    def faults(self) -> Path:
+        """The fault log's folder, which is there from the first fault on."""
+        return self.path / "faults"
+
     def settings(self) -> UnitSettings:
         """Read unit.toml; raises NotEnrolledError or SettingsError."""
         try:

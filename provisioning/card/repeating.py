@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from evidence.errors import EnvironmentalError, MirrorcamError
 from provisioning.card import devices
@@ -41,8 +42,9 @@ class Series:
         """
         disk = first
         while True:
-            self._write(disk, write, label)
+            tell = self._write(disk, write, label)
             try:
+                tell()  # who presses Ctrl-C on reading it presses it between two cards
                 disk = self._next()
             except KeyboardInterrupt:
                 break
@@ -50,15 +52,15 @@ class Series:
             raise SomeCardsFailedError(self.good, self.bad)
         self.say(f"Cards ready: {self.good}.")
 
-    def _write(self, disk: Node, write: Callable[[Node], None], label: str) -> None:
+    def _write(self, disk: Node, write: Callable[[Node], None], label: str) -> Callable[[], None]:
+        """Write one card, and return what tells how that went."""
         try:
             write(disk)
         except (EnvironmentalError, devices.CardTooSmallError, devices.MountedError) as error:
             self.bad += 1
-            self.complain(f"{error} Take it out.")
-        else:
-            self.good += 1
-            self.say(f"Card {self.good} is ready: label it {label}, and take it out.")
+            return partial(self.complain, f"{error} Take it out.")
+        self.good += 1
+        return partial(self.say, f"Card {self.good} is ready: label it {label}, and take it out.")
 
     def _next(self) -> Node:
         """Wait until this card is out and one is in that may be written over; what keeps it from that is told once."""

@@ -14,12 +14,14 @@ from provisioning.image.python_packages import HOME, PROJECT, SITE, compile_pyth
 from provisioning.stock_programs import run
 
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
+_FAULTS = ("mirrorcam-fault@.service", "mirrorcam-crashed.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
 _UPDATES = ("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service")
 _ENABLED = {
     "multi-user.target": (
         *_SERVICES,
-        *("mirrorcam-enrolled.path", "mirrorcam-update.path", "mirrorcam-trial.service", "systemd-networkd.service"),
+        *("mirrorcam-crashed.service", "mirrorcam-enrolled.path", "mirrorcam-update.path", "mirrorcam-trial.service"),
+        "systemd-networkd.service",
     ),
     "local-fs.target": ("mirrorcam-grow.service",),
 }
@@ -83,7 +85,7 @@ def _put_our_files(tree: Path) -> None:
     put(RECIPE / "overlay", tree)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
     system = PROJECT / "systemd"
-    for service in (*_SERVICES, *_ENROLMENT, *_UPDATES):
+    for service in (*_SERVICES, *_FAULTS, *_ENROLMENT, *_UPDATES):
         put(system / "system" / service, tree / "usr/lib/systemd/system" / service)
     put(system / "system/rauc.service.d", tree / "usr/lib/systemd/system/rauc.service.d")
     put(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d/mirrorcam-unit.conf")

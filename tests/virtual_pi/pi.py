@@ -258,7 +258,7 @@ def put_system_files(tree: Path) -> None:
     shutil.copytree(PROJECT / "systemd/sysusers.d", tree / "usr/lib/sysusers.d")
     shutil.copytree(PROJECT / "systemd/network/dock", tree / "usr/lib/systemd/network")
     shutil.copytree(PROJECT / "systemd/network/unit", tree / "usr/lib/mirrorcam-rig/unit-network")
-    enable(tree, *UNIT_SERVICES, *DOCK_SERVICES, "systemd-networkd.service")
+    enable(tree, *UNIT_SERVICES, "mirrorcam-crashed.service", *DOCK_SERVICES, "systemd-networkd.service")
     enable_rig(tree, *_RIG_SERVICES)
     mask(tree, *_NOT_NEEDED)
 
