@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFORMANCE := tests/conformance
 # A Node.js that is there already brings its own npm, which Debian's package would not go together with.
-DEBIAN_PACKAGES := age chromium dosfstools e2fsprogs fdisk ffmpeg iproute2 jq nftables openssl postgresql systemd umockdev util-linux xdotool xvfb zstd $(if $(shell command -v npm),,nodejs npm)
+DEBIAN_PACKAGES := age chromium dosfstools e2fsprogs efibootmgr fdisk ffmpeg iproute2 jq nftables openssl postgresql rauc squashfs-tools systemd umockdev util-linux xdotool xvfb zstd $(if $(shell command -v npm),,nodejs npm)
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help
