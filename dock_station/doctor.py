@@ -18,6 +18,7 @@ from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.schema import require_current
 from dock_station.dock import Dock
 from dock_station.settings import DockFolder
+from dock_station.updates import offers
 from dock_station.vault import CLIPS, INCOMING, MANIFEST, SEALED, SIGNATURE
 from evidence.certificates import Authority, CertificateError, Role, load_certificate
 from evidence.errors import MirrorcamError
@@ -57,6 +58,7 @@ def _set_up(folder: DockFolder, now: datetime) -> Iterator[str]:
     yield from _issued(folder.signer_certificate_file, authority, Role.DOCK_SIGNER, now)
     yield from _revocations(folder, now)
     yield from _policy(folder, now)
+    yield from _updates(folder)
 
 
 def _secrets(folder: DockFolder) -> Iterator[str]:
@@ -116,6 +118,15 @@ def _policy(folder: DockFolder, now: datetime) -> Iterator[str]:
         yield from _ends(signer, "the policy's signer", now)
     except (MirrorcamError, OSError) as error:
         yield f"The policy cannot be used: {error}"
+
+
+def _updates(folder: DockFolder) -> Iterator[str]:
+    try:
+        offer = offers.offer_in(folder.updates)
+        if offer:
+            offers.opened(folder.updates, offer.sha256)[1].close()
+    except MirrorcamError as error:
+        yield str(error)
 
 
 def _data(dock: Dock) -> Iterator[str]:

@@ -15,6 +15,7 @@ from evidence.identifiers import DockId, Label
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from evidence.signature import Signer
 from evidence.strict import read_settings
+from evidence.update_files import UpdateFiles
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 # A USB port as the kernel names it: the bus, and the ports from its root on (`usb_device` in sysfs: "1-1.3").
@@ -116,6 +117,11 @@ class DockFolder:
     def enrolment(self) -> EnrolmentFiles:
         """The folder through which the dock and the authority reach each other while units are enrolled."""
         return EnrolmentFiles(self.path / "enrolment")
+
+    @property
+    def updates(self) -> UpdateFiles:
+        """The folder in which IT puts the bundle that the dock hands on to its units."""
+        return UpdateFiles(self.path / "updates")
 
     @property
     def bays_lock_file(self) -> Path:

@@ -128,8 +128,8 @@ class RefusalCode(StrEnum):
     CONTENT_TYPE = "content-type"
     UNKNOWN = "unknown"  # there is no such upload or path
     GONE = "gone"  # the upload was discarded: create it anew
-    BUSY = "busy"  # another connection is at this upload: try again
-    OFFSET = "offset"  # ask for the offset by HEAD and go on there
+    BUSY = "busy"  # another connection is at this upload, or others fetch the bundle: try again
+    OFFSET = "offset"  # ask for the offset by HEAD and go on there; of a bundle, begin anew
     CHECKSUM = "checksum"  # the piece arrived damaged and was thrown away: send it again
     TOO_LONG = "too-long"
     NO_ROOM = "no-room"

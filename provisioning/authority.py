@@ -100,6 +100,11 @@ class AuthorityFolder:
         """The newest certificates of each dock, by its id."""
         return self.path / "docks"
 
+    @property
+    def bundles(self) -> Path:
+        """The certificate of each bundle's signer, by the bundle's name."""
+        return self.path / "bundles"
+
     def issuer(self) -> Issuer:
         """Return the authority's key and certificate; raises NoAuthorityError, KeyFileError or CertificateFileError."""
         if not self.key_file.exists():

@@ -19,6 +19,7 @@ from evidence.commandline import examples, group
 from evidence.identifiers import NAME_PATTERN
 from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
+from provisioning.bundles.commands import bundle_app
 from provisioning.card.commands import card_app
 from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
 from provisioning.enrolment import SigningDesk
@@ -28,6 +29,7 @@ from provisioning.options import dock_url as check_dock_url
 from provisioning.passphrases import PassphraseSource, TwoPassphrases
 from provisioning.placing import SetUp
 from provisioning.policies import PROFILES, NoPolicyError, policy_file, profile, sign_first_policy, sign_policy
+from provisioning.printing import print_steps, say
 from provisioning.station import Passphrases
 from provisioning.units import (
     enrol_unit,
@@ -53,10 +55,11 @@ they are used and are never shown.
     mirrorcam-provision dock create dock --authority town --id town-hall --host dock.example
     mirrorcam-provision unit enrol unit --authority town --id unit-01 --dock-url https://dock.example:8444
 
-**card write** puts an image on the card that a unit starts from.
+**card write** puts an image on the card that a unit starts from; **bundle make** and **bundle publish** bring a newer
+release to units by their dock.
 
-Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy or certificate is not the authority's; 5 a file
-is missing, or the disk refuses.
+Exit codes: 0 all is well; 1 it was refused; 2 wrong usage; 3 a policy, certificate or bundle is not the authority's;
+5 a file is missing, or the disk refuses.
 """)
 authority_app = group("The town's root of trust: its certificate, its policy signer, its two keys.")
 dock_app = group("The computer that takes clips in and keeps them.")
@@ -75,6 +78,7 @@ dock_app.command(
     ),
 )(install_dock)
 app.add_typer(card_app, name="card")
+app.add_typer(bundle_app, name="bundle")
 
 
 def _name(text: str | None) -> str | None:
@@ -145,9 +149,9 @@ def _authority_create(
     )
     if profile_name or not folder.policy_file.exists():
         setup.steps += sign_first_policy(folder, source).steps
-    _print_steps(setup)
+    print_steps(setup)
     if folder.recovery_file.exists():
-        _say(f"Move {folder.recovery_file} to a medium that is kept offline, in two places.")
+        say(f"Move {folder.recovery_file} to a medium that is kept offline, in two places.")
 
 
 @dock_app.command(
@@ -173,7 +177,7 @@ def _dock_create(
     days; `dock renew` gives it a new one.
     """
     plan = DockPlan(dock_id, tuple(hosts), pages_port, bays_port, address)
-    _print_steps(create_dock(DockFolder(directory), _existing(authority), plan, _now()))
+    print_steps(create_dock(DockFolder(directory), _existing(authority), plan, _now()))
 
 
 @dock_app.command("update")
@@ -181,7 +185,7 @@ def _dock_update(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The dock's folder.")], authority: AuthorityOption
 ) -> None:
     """Bring a dock the newest policy and the newest list of revoked certificates."""
-    _print_steps(update_dock(DockFolder(directory), _existing(authority), _now()))
+    print_steps(update_dock(DockFolder(directory), _existing(authority), _now()))
 
 
 @dock_app.command("renew")
@@ -189,7 +193,7 @@ def _dock_renew(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The dock's folder.")], authority: AuthorityOption
 ) -> None:
     """Give a dock a new TLS certificate for the key that it has; a dock at work takes it up by itself."""
-    _print_steps(renew_dock(DockFolder(directory), _existing(authority), _now()))
+    print_steps(renew_dock(DockFolder(directory), _existing(authority), _now()))
 
 
 @unit_app.command(
@@ -252,11 +256,11 @@ def _enrol_at_the_dock(authority: AuthorityFolder, dock: DockFolder, dock_url: s
     timer.daemon = True
     timer.start()
     enrolled = 0
-    for done in desk.run(stop, lambda: _say("Enrolment is open: put new units on the dock. Ctrl-C closes it.")):
+    for done in desk.run(stop, lambda: say("Enrolment is open: put new units on the dock. Ctrl-C closes it.")):
         enrolled += done.refusal is None
-        _say(f"{done.unit_id}  refused: {done.refusal}" if done.refusal else f"{done.unit_id}  certificate issued")
+        say(f"{done.unit_id}  refused: {done.refusal}" if done.refusal else f"{done.unit_id}  certificate issued")
     timer.cancel()
-    _say(f"Enrolment is closed; {enrolled} {'unit' if enrolled == 1 else 'units'} enrolled.")
+    say(f"Enrolment is closed; {enrolled} {'unit' if enrolled == 1 else 'units'} enrolled.")
 
 
 def _enrol_by_hand(
@@ -273,7 +277,7 @@ def _enrol_by_hand(
     else:
         raise typer.BadParameter("give --id, or --request for a unit that is elsewhere")
     setup.steps += enrol_unit(folder, authority, enrolment, dock_url, _now()).steps
-    _print_steps(setup)
+    print_steps(setup)
 
 
 @unit_app.command("request")
@@ -282,7 +286,7 @@ def _unit_request(
     unit_id: Annotated[str, typer.Option("--id", callback=_name, help="The unit's id, as in 'unit-01'.")],
 ) -> None:
     """On the unit itself: make its key, and a request to be enrolled that may travel."""
-    _print_steps(request_unit(UnitFolder(directory), unit_id))
+    print_steps(request_unit(UnitFolder(directory), unit_id))
 
 
 @unit_app.command("revoke")
@@ -298,7 +302,7 @@ def _unit_revoke(
     folder = _existing(authority)
     setup = revoke_unit(folder, unit_id, _now())
     _update_docks(setup, folder, into)
-    _print_steps(setup)
+    print_steps(setup)
 
 
 @unit_app.command("reissue")
@@ -317,7 +321,7 @@ def _unit_reissue(
     folder = _existing(authority)
     setup = reissue_unit(folder, unit_id, _now())
     _update_docks(setup, folder, into)
-    _print_steps(setup)
+    print_steps(setup)
 
 
 @unit_app.command("list")
@@ -357,7 +361,7 @@ def _policy_sign(
     folder = _existing(authority)
     setup = sign_policy(folder, source)
     _update_docks(setup, folder, into)
-    _print_steps(setup)
+    print_steps(setup)
 
 
 @policy_app.command("show")
@@ -398,26 +402,12 @@ def _print_policy(signed: SignedPolicy) -> None:
         table.add_row(name, str(value))
     table.add_row("SHA-256", signed.sha256)
     Console().print(table)
-    _say("The signature is the authority's policy signer's.")
+    say("The signature is the authority's policy signer's.")
 
 
 def _update_docks(setup: SetUp, authority: AuthorityFolder, docks: list[Path] | None) -> None:
     for dock in docks or []:
         setup.steps += update_dock(DockFolder(dock), authority, _now()).steps
-
-
-def _print_steps(setup: SetUp) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    for step in setup.steps:
-        mark = "[green]made [/]" if step.is_new else "[dim]there[/]"
-        console.print(mark, end=" ")
-        console.print(f"{step.path}  ({step.purpose})", markup=False)
-    if not any(step.is_new for step in setup.steps):
-        console.print("Everything is there already; nothing was changed.")
-
-
-def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
 
 
 def _now() -> datetime:

@@ -31,6 +31,8 @@ _USAGE = {
     Role.DOCK: ExtendedKeyUsageOID.SERVER_AUTH,
     Role.DOCK_SIGNER: _DOCUMENT_SIGNING,
     Role.POLICY_SIGNER: _DOCUMENT_SIGNING,
+    # What RAUC asks of a bundle's signer (check-purpose=codesign); nobody else has it.
+    Role.UPDATE_SIGNER: ExtendedKeyUsageOID.CODE_SIGNING,
 }
 
 DevicePublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey

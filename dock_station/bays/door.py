@@ -30,19 +30,26 @@ from dock_station.bays.uploads import (
 )
 from dock_station.dock import Dock
 from dock_station.serving.http import BODY, CERTIFICATE
+from dock_station.updates import outcomes
+from dock_station.updates.handing_over import BundlesBusyError, Counter, NothingLeftError
+from dock_station.updates.offers import NotOfferedError, offer_in
 from dock_station.vault import NoRoomError
 from evidence import manifest as manifests
 from evidence.certificates import CertificateError, Role, holder_of
 from evidence.chain import BrokenChainError, GapError, ReplayedError
 from evidence.docking import (
+    BUNDLE_PATH,
     GREETING_PATH,
+    OUTCOME_PATH,
     SEAL_PATH,
     TUS_VERSION,
+    UPDATE_PATH,
     UPLOADS_PATH,
     Greeting,
     Refusal,
     RefusalCode,
     SealRequest,
+    UpdateOutcome,
 )
 from evidence.errors import MirrorcamError
 from evidence.manifest import ClipDiffersError
@@ -54,6 +61,7 @@ log = structlog.get_logger()
 Model = TypeVar("Model")
 
 MAX_GREETING = 64 << 10
+MAX_OUTCOME = 8 << 10
 MAX_SEAL_REQUEST = 2 * manifests.MAX_BYTES  # a manifest in Base64, its signature, and the JSON around them
 
 # With which HTTP status, and with which code for programs, each error goes out.
@@ -74,6 +82,9 @@ REFUSALS: dict[type[MirrorcamError], tuple[str, RefusalCode]] = {
     UploadUnknownError: ("404 Not Found", RefusalCode.UNKNOWN),
     UploadGoneError: ("410 Gone", RefusalCode.GONE),
     UploadBusyError: ("423 Locked", RefusalCode.BUSY),
+    NotOfferedError: ("404 Not Found", RefusalCode.UNKNOWN),
+    NothingLeftError: ("416 Range Not Satisfiable", RefusalCode.OFFSET),
+    BundlesBusyError: ("503 Service Unavailable", RefusalCode.BUSY),
     UploadCutError: ("400 Bad Request", RefusalCode.REQUEST),
     NoRoomError: ("507 Insufficient Storage", RefusalCode.NO_ROOM),
     tus.TusVersionError: ("412 Precondition Failed", RefusalCode.TUS_VERSION),
@@ -88,7 +99,7 @@ def create_app(dock: Dock, refused: RefusedCertificates) -> Flask:
     """Return the WSGI application of the bays listener."""
     app = Flask("mirrorcam-bays", static_folder=None)
     uploads = Uploads(catalogue=dock.catalogue, vault=dock.vault, clock=dock.clock)
-    intake, reception = Intake(dock, uploads), Reception(dock)
+    intake, reception, counter = Intake(dock, uploads), Reception(dock), Counter(dock.folder.updates)
 
     @app.before_request
     def know_the_unit() -> None:
@@ -111,6 +122,21 @@ def create_app(dock: Dock, refused: RefusedCertificates) -> Flask:
     def seal(clip_id: UUID) -> Response:
         content = _read(SealRequest, MAX_SEAL_REQUEST, "seal request")
         return _json(200, msgspec.json.encode(intake.seal(g.certificate, str(clip_id), content)))
+
+    @app.get(UPDATE_PATH)
+    def offer() -> Response:
+        offered = offer_in(dock.folder.updates)
+        return Response(status=204) if offered is None else _json(200, msgspec.json.encode(offered))
+
+    @app.get(BUNDLE_PATH.format(sha256="<sha256>"))
+    def bundle(sha256: str) -> Response:
+        bytes_of_it = counter.hand_over(g.unit.name, sha256, request.headers.get("Range"))
+        return Response(bytes_of_it, bytes_of_it.status, bytes_of_it.headers, content_type="application/octet-stream")
+
+    @app.post(OUTCOME_PATH)
+    def learn_outcome() -> Response:
+        outcomes.note(dock, g.unit.name, _read(UpdateOutcome, MAX_OUTCOME, "update outcome"))
+        return Response(status=204)
 
     app.register_blueprint(tus.TusRoutes(uploads).blueprint())
     app.register_error_handler(MirrorcamError, _refuse)

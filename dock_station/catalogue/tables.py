@@ -114,6 +114,17 @@ enrolments = Table(
     Index(None, "key_sha256"),
 )
 
+# The newest word of each unit about an update that it has tried or refused.
+update_outcomes = Table(
+    "update_outcomes",
+    metadata,
+    Column("unit_id", NAME, primary_key=True),
+    Column("release", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False),  # one of evidence.docking.Outcome
+    Column("reason", Text, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
+)
+
 # What is plugged in now, as the device itself says by USB: nothing is decided by it, it is shown to people.
 bays = Table(
     "bays",

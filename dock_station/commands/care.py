@@ -9,6 +9,7 @@ from rich.table import Table
 from dock_station import decisions
 from dock_station.catalogue import alarms, units
 from dock_station.catalogue.units import Unit
+from dock_station.catalogue.updates import Told
 from dock_station.commands.common import (
     FolderOption,
     ReasonOption,
@@ -18,8 +19,11 @@ from dock_station.commands.common import (
     opened,
     say,
 )
+from dock_station.updates.standing import Standing, read_updates
 from evidence.certificates import Authority
 from evidence.commandline import examples, group, pseudonym
+
+_BECAME = {"confirmed": "is confirmed", "rolled-back": "was rolled back", "refused": "was refused"}
 
 unit_app = group("The worn cameras that come to this dock: who wears which, and gaps in what they recorded.")
 alarms_app = group("What needs a person's eye, until one has dealt with it.")
@@ -30,10 +34,12 @@ clock_app = group("The dock's clock, without which nothing may be deleted.")
 def _list_units(folder: FolderOption) -> None:
     """Show every unit that has come, to whom it is issued, how it was when it was last here, and its certificate's end.
 
-    A certificate that was revoked is said to be so by the list that this dock has.
+    A certificate that was revoked is said to be so by the list that this dock has. Below stand the release that is
+    offered, and what became of each unit's newest update.
     """
     with opened(folder) as dock, dock.catalogue.reading() as connection:
         known, authority = units.everyone(connection), dock.authority()
+        updates = read_updates(connection, dock.folder.updates)
     headings = (
         "Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Storage free", "Software", "Certificate",
     )  # fmt: skip
@@ -48,10 +54,25 @@ def _list_units(folder: FolderOption) -> None:
             "–" if unit.clips_waiting is None else str(unit.clips_waiting),
             "–" if unit.battery_percent is None else f"{unit.battery_percent} %",
             _storage(unit),
-            unit.software or "–",
+            _software(unit, updates.of(unit)),
             _certificate(unit, authority),
         )
     console().print(table if known else "No unit has come to this dock yet.")
+    if updates.trouble:
+        say(updates.trouble)
+    if updates.offer:
+        say(f"Offered to the units: release {updates.offer.release} for {updates.offer.compatible}.")
+    for told in updates.told.values():
+        say(_outcome(told))
+
+
+def _software(unit: Unit, standing: Standing) -> str:
+    runs = str(standing.release or unit.software or "–")
+    return f"{runs}, {standing.waiting.release} waits for it" if standing.waiting else runs
+
+
+def _outcome(told: Told) -> str:
+    return f"{told.unit_id}: release {told.release} {_BECAME[told.outcome]}, {moment(told.told_at)} UTC. {told.reason}"
 
 
 def _storage(unit: Unit) -> str:

@@ -28,6 +28,7 @@ def teach(app: Flask) -> None:
         role=lambda role: words.ROLES.get(role, role),
         ending=lambda ended_by: words.ENDED_BY.get(ended_by, ended_by),
         deed=lambda action: words.ACTIONS.get(action, action),
+        outcome=lambda outcome: words.OUTCOMES.get(outcome, outcome),
         party=party,
         details=details,
         offset=offset,

@@ -11,8 +11,11 @@ from dock_station.catalogue import alarms, clips, entries, units
 from dock_station.catalogue.alarms import Alarm
 from dock_station.catalogue.clips import Wanted
 from dock_station.catalogue.units import Unit
+from dock_station.catalogue.updates import Told
 from dock_station.pages.site import Site, asking_with
 from dock_station.rights import Right
+from dock_station.updates.standing import Standing, read_updates
+from evidence.docking import Outcome
 
 CLOCK_OFF_SECONDS = (
     5.0  # a unit set by a dock drifts by 8.6 s a day at worst: more than this after hours is worth a look
@@ -26,11 +29,18 @@ class ShownUnit:
     unit: Unit
     clips_here: int
     refused: tuple[Alarm, ...]
+    software: Standing
 
     @property
     def clock_is_off(self) -> bool:
         """Whether its clock was further off than a healthy one gets."""
         return abs(self.unit.clock_offset_seconds or 0) > CLOCK_OFF_SECONDS
+
+    @property
+    def told(self) -> Told | None:
+        """What became of its newest update; nothing is said of one that was confirmed, for its release shows that."""
+        told = self.software.told
+        return told if told and told.outcome != Outcome.CONFIRMED else None
 
 
 def blueprint(site: Site) -> Blueprint:
@@ -41,14 +51,17 @@ def blueprint(site: Site) -> Blueprint:
     def listed() -> ResponseReturnValue:
         asking_with(Right.SEE_UNITS)
         with site.dock.catalogue.reading() as connection:
-            refused = _refused_by_unit(connection)
+            refused, updates = _refused_by_unit(connection), read_updates(connection, site.dock.folder.updates)
             found = [
                 ShownUnit(
-                    unit, clips.count(connection, Wanted(unit_id=unit.unit_id)), tuple(refused.pop(unit.unit_id, ()))
+                    unit,
+                    clips.count(connection, Wanted(unit_id=unit.unit_id)),
+                    tuple(refused.pop(unit.unit_id, ())),
+                    updates.of(unit),
                 )
                 for unit in units.everyone(connection)
             ]
-        return render_template("units.html", units=found)
+        return render_template("units.html", units=found, updates=updates)
 
     return pages
 

@@ -92,6 +92,9 @@ ACTIONS = {
     "unit-confirmed": "Code confirmed",
     "unit-enrolled": "Enrolled",
     "enrolment-dropped": "Request to be enrolled dropped",
+    "update-confirmed": "Update confirmed",
+    "update-rolled-back": "Update rolled back",
+    "update-refused": "Update refused",
     "gap-accepted": "Gap accepted",
     "alarm-cleared": "Alarm cleared",
     "dock-alive": "Dock at work",
@@ -99,6 +102,13 @@ ACTIONS = {
     "custody-head-disagrees": "Custody log disagrees with a unit",
     "clock-distrusted": "Clock distrusted",
     "clock-vouched-for": "Clock vouched for",
+}
+
+# What became of an update, as the page of the units says it.
+OUTCOMES = {
+    "confirmed": "is confirmed",
+    "rolled-back": "was rolled back",
+    "refused": "was refused",
 }
 
 CUSTODY_EMPTY = "The custody log has no entry yet."

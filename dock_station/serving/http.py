@@ -298,6 +298,11 @@ class Gateway(wsgi.Gateway_10):
             environ[BODY] = Body(self.req.conn, self.req.rfile)
         return environ
 
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of the answer; a worker that sends a long one piece by piece does not hang."""
+        super().write(chunk)
+        self.req.server.note_work()
+
 
 class Server(wsgi.Server):
     """A cheroot server of which a client that connects and says nothing takes no worker.

@@ -3,8 +3,6 @@
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,15 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from evidence.commandline import examples, group
 from provisioning.authority import AuthorityFolder
@@ -33,6 +22,7 @@ from provisioning.card.public_side import PublicSide, check_publisher, read_publ
 from provisioning.card.repeating import Series
 from provisioning.card.writing import write_card
 from provisioning.options import AuthorityOption, dock_url
+from provisioning.printing import progress_bars, say
 
 # What appliance.settings takes as a screen.
 _WIDEST, _HIGHEST = 1920, 1200
@@ -101,30 +91,30 @@ def _card_write(
     is_signed = check_publisher(image, publisher, AuthorityFolder(authority))
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepared(image, public_side, Path(folder), disk)
-        _say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
+        say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
         choice.confirmed(disk)
         label = image.name.partition(".img")[0]
         if repeat:
             _series(disk).run(disk, partial(_write, prepared), label)
             return
         _write(prepared, disk)
-    _say(
+    say(
         f"{disk.path} is ready for units of {public_side.town}: {prepared.size} bytes were written and read back. "
         f"Take it out, and label it {label}."
     )
 
 
 def _write(prepared: PreparedImage, disk: Node) -> None:
-    with _bar() as progress:
+    with progress_bars() as progress:
         write_card(prepared, Path(disk.path), progress)
 
 
 def _series(disk: Node) -> Series:
-    return Series(disk.path, devices.disks, time.sleep, _say, _complain)
+    return Series(disk.path, devices.disks, time.sleep, say, _complain)
 
 
 def _prepared(path: Path, public_side: PublicSide, folder: Path, disk: Node) -> PreparedImage:
-    with _bar() as progress:
+    with progress_bars() as progress:
         image = check_image(path, progress)
     devices.check_fits(disk, image.size)
     return prepare(image, public_side, folder)
@@ -137,35 +127,5 @@ def _sides(screen: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-class _Bar:
-    """A progress bar for each thing that is being done, one below the other."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, doing: str, done: int, total: int) -> None:
-        if doing not in self._tasks:
-            self._tasks[doing] = self._bars.add_task(doing, total=total or None)
-        self._bars.update(self._tasks[doing], completed=done)
-
-
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    columns = (
-        TextColumn("{task.description:<18}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        yield _Bar(bars)
-
-
 def _complain(sentence: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, style="red", markup=False)
-
-
-def _say(sentence: str) -> None:
-    Console(highlight=False, soft_wrap=True).print(sentence, markup=False)

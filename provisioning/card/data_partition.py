@@ -7,7 +7,7 @@ from pathlib import Path
 from evidence.errors import NotGenuineError
 from provisioning.card.image import Image, NotAnImageError
 from provisioning.card.public_side import AUTHORITY_NAME, PublicSide
-from provisioning.card.tools import ToolFailedError, run
+from provisioning.tools import ToolFailedError, run
 
 _NAME = "data.ext4"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from evidence.errors import EnvironmentalError, MirrorcamError
-from provisioning.card.tools import run
+from provisioning.tools import run
 
 _COLUMNS = "NAME,PATH,TYPE,SIZE,RO,RM,TRAN,VENDOR,MODEL,SERIAL,LOG-SEC,MOUNTPOINTS"
 SECTOR = 512  # bytes; what the image's partition table counts in

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from evidence.errors import EnvironmentalError, NotGenuineError
 from provisioning.card.table import Partition, TableError, read_table
-from provisioning.card.tools import ToolMissingError, environment
+from provisioning.tools import ToolMissingError, environment
 
 _COMPRESSED = {".xz", ".zst"}
 PIECE = 4 << 20  # bytes; the erase blocks of SD cards are as large or a part of it

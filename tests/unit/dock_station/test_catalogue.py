@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from sqlalchemy import Connection, delete, inspect, text, update
 from sqlalchemy.exc import DBAPIError
 
 from dock_station import custody
-from dock_station.catalogue import alarms, bays, entries, schema, units
+from dock_station.catalogue import alarms, bays, entries, schema, units, updates
 from dock_station.catalogue.bays import Bay
 from dock_station.catalogue.database import Catalogue, CatalogueError
 from dock_station.catalogue.tables import custody_entries, metadata
+from dock_station.catalogue.updates import Told
 from tests.dock import NO_RESERVE, RunningDock, running_dock
 from tests.postgresql import PostgreSql, postgresql
 
@@ -96,6 +98,16 @@ def test_a_catalogue_of_the_first_version_keeps_what_it_has_when_the_bays_come_i
         assert connection.execute(text("SELECT unit_id, battery_percent FROM units")).all() == [("unit-1", 42)]
         assert len(alarms.still_open(connection)) == 1
     catalogue.close()
+
+
+def test_the_newest_word_of_a_unit_about_an_update_is_kept_on_both_databases(catalogue: Catalogue) -> None:
+    told = Told("unit-1", "0.1.0+20261120T000000Z", "refused", "It is older.", AT)
+    with catalogue.writing() as connection:
+        assert updates.note(connection, told)
+        assert not updates.note(connection, replace(told, told_at=AT + timedelta(days=1)))
+        assert updates.everyone(connection) == [told]
+        assert updates.note(connection, replace(told, outcome="confirmed"))
+        assert updates.everyone(connection) == [replace(told, outcome="confirmed")]
 
 
 def test_what_fails_in_the_middle_of_writing_was_never_there(catalogue: Catalogue) -> None:

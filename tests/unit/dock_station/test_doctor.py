@@ -14,6 +14,7 @@ from dock_station.catalogue.uploads import Upload
 from dock_station.clock import utc_now
 from dock_station.doctor import findings
 from dock_station.settings import DockFolder
+from evidence.docking import UpdateOffer
 from tests.dock import until
 from tests.pki import YEAR, Pki, dock_folder, policy_toml, write_policy
 from tests.ports import Ports
@@ -236,3 +237,18 @@ def test_a_vault_that_is_not_mounted_is_told_and_not_made_anew(stored: StoredDoc
     stored.folder.vault.rename(stored.path / "elsewhere")
     assert the_one(stored) == "The vault's folders are missing (incoming, clips): see that its disk is mounted."
     assert not stored.folder.vault.exists()
+
+
+def test_an_offer_whose_bundle_is_missing_or_cut_is_named_and_a_whole_one_is_not(stored: StoredDock) -> None:
+    files = stored.folder.updates
+    files.prepare()
+    files.write_offer(
+        UpdateOffer(release="0.2.0+20261120T000000Z", compatible="mirrorcam-debian", bytes=3, sha256="0" * 64)
+    )
+    assert "bundle withdraw" in the_one(stored)
+    files.bundle("0" * 64).write_bytes(b"xx")
+    assert "its file has another size" in the_one(stored)
+    files.bundle("0" * 64).write_bytes(b"xxx")
+    assert found(stored) == []
+    files.offer_file.write_text("{")
+    assert "bundle withdraw" in the_one(stored)

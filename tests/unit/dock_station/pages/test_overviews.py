@@ -8,7 +8,9 @@ from sqlalchemy import text
 from dock_station.catalogue import alarms, units
 from dock_station.pages.custody_log import PAGE_SIZE
 from dock_station.rights import Role
-from evidence.docking import Greeting
+from dock_station.updates import outcomes
+from evidence.docking import Greeting, Outcome, UpdateOffer, UpdateOutcome
+from evidence.release import Release
 from tests.pki import policy_toml
 from tests.unit.dock_station.pages.visitor import Browser, Pages, text_of
 
@@ -19,12 +21,18 @@ def browser(pages: Pages) -> Browser:
 
 
 def greet(
-    pages: Pages, unit_id: str, *, offset: timedelta = timedelta(0), battery: int | None = 80, waiting: int = 3
+    pages: Pages,
+    unit_id: str,
+    *,
+    offset: timedelta = timedelta(0),
+    battery: int | None = 80,
+    waiting: int = 3,
+    software: str = "mirrorcam test",
 ) -> None:
     now = pages.stored.time.now()
     greeting = Greeting(
         unit_id=unit_id,
-        software="mirrorcam test",
+        software=software,
         sent_at=now + offset,
         clips_waiting=waiting,
         storage_free_bytes=12_000_000_000,
@@ -35,6 +43,31 @@ def greet(
     )
     with pages.stored.dock.catalogue.writing() as connection:
         units.greeted(connection, greeting, now)
+
+
+def test_the_units_page_says_what_each_runs_what_is_offered_and_why_an_update_did_not_stay(
+    pages: Pages, browser: Browser
+) -> None:
+    dock = pages.stored.dock
+    greet(pages, "unit-1", software=Release.parse("0.1.0+20261120T000000Z").software)
+    assert "0.1.0+20261120T000000Z" in text_of(browser.get("/units"))
+    assert "Offered" not in text_of(browser.get("/units"))
+    dock.folder.updates.prepare()
+    newer = "0.2.0+20261120T000000Z"
+    dock.folder.updates.write_offer(UpdateOffer(release=newer, compatible="mirrorcam-debian", bytes=1, sha256="0" * 64))
+    page = text_of(browser.get("/units"))
+    assert f"Offered to the units: release {newer} for mirrorcam-debian." in page
+    assert f"{newer} waits for it" in page
+    outcomes.note(
+        dock, "unit-1", UpdateOutcome(release=newer, outcome=Outcome.ROLLED_BACK, reason="No <b>picture</b>.")
+    )
+    page = text_of(browser.get("/units"))
+    assert f"Release {newer} was rolled back: No <b>picture</b>." in page
+    assert "waits for it" not in page
+    outcomes.note(dock, "unit-1", UpdateOutcome(release=newer, outcome=Outcome.CONFIRMED, reason="All was reached."))
+    assert "All was reached" not in text_of(browser.get("/units"))
+    dock.folder.updates.offer_file.write_text("{")
+    assert "bundle withdraw" in text_of(browser.get("/units"))
 
 
 def test_the_custody_log_is_shown_newest_first_and_in_pages(pages: Pages, browser: Browser) -> None:

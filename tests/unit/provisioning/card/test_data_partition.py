@@ -9,7 +9,7 @@ from provisioning.authority import AuthorityFolder, create_authority
 from provisioning.card.data_partition import OtherAuthorityError, PreparedImage, prepare
 from provisioning.card.image import Image, NotAnImageError, check_image
 from provisioning.card.public_side import PublicSide, read_public_side
-from provisioning.card.tools import ToolFailedError
+from provisioning.tools import ToolFailedError
 from tests.cards import DATA, data_partition, publish, read_file, run
 from tests.unit.provisioning.conftest import CHEAP, NOW
 

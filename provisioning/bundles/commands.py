@@ -1,0 +1,88 @@
+"""The command `mirrorcam-provision bundle`: parse, call, print."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dock_station.settings import DockFolder
+from evidence.commandline import examples, group
+from provisioning.authority import AuthorityFolder, NoAuthorityError
+from provisioning.bundles.making import make_bundle
+from provisioning.bundles.publishing import publish_bundle, withdraw_bundle
+from provisioning.card.image import check_image
+from provisioning.card.public_side import check_publisher
+from provisioning.options import AuthorityOption
+from provisioning.printing import print_steps, progress_bars, say
+
+bundle_app = group("Updates: a bundle of an image, signed by the authority, which docks hand on to their units.")
+
+IntoDocks = Annotated[
+    list[Path], typer.Option("--into", metavar="DOCKDIR", help="The dock's folder; may be given repeatedly.")
+]
+
+
+@bundle_app.command(
+    "make",
+    epilog=examples(
+        "mirrorcam-provision bundle make mirrorcam-debian-0.1.0.img --authority town",
+        "mirrorcam-provision bundle make mirrorcam-debian-0.1.0.img.zst --authority town --into bundles",
+    ),
+)
+def _bundle_make(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")],
+    authority: AuthorityOption,
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="FOLDER", help="Where the bundle is to be; else beside the image.")
+    ] = None,
+    publisher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."),
+    ] = None,
+) -> None:
+    """Make a bundle of an image: one slot of it, signed by a signer that the authority certifies for this bundle alone.
+
+    The image's digest is checked, and its signature where it has one. The signer's key is in memory only, as long as
+    the bundle is being made; the authority's key stays where it is.
+    """
+    folder = AuthorityFolder(authority)
+    if not folder.key_file.exists():
+        raise NoAuthorityError(folder.key_file)
+    is_signed = check_publisher(image, publisher, folder)
+    with progress_bars() as progress:
+        checked = check_image(image, progress)
+    say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
+    print_steps(make_bundle(checked, folder, into or image.parent, _now()))
+
+
+@bundle_app.command(
+    "publish",
+    epilog=examples(
+        "mirrorcam-provision bundle publish mirrorcam-debian-0.1.0+20261120T000000Z.raucb --authority town --into dock"
+    ),
+)
+def _bundle_publish(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What 'bundle make' made.")],
+    authority: AuthorityOption,
+    into: IntoDocks,
+) -> None:
+    """Offer a bundle to the units of a dock; they take it when they have handed their clips over.
+
+    Its signature and every bit of it are checked. Of the authority no more than `authority.crt` is needed, so on a
+    dock itself `--authority` may name the dock's folder.
+    """
+    for dock in into:
+        print_steps(publish_bundle(bundle, AuthorityFolder(authority), DockFolder(dock), _now()))
+
+
+@bundle_app.command("withdraw", epilog=examples("mirrorcam-provision bundle withdraw --into dock"))
+def _bundle_withdraw(into: IntoDocks) -> None:
+    """End a dock's offer. Units that have the bundle already go on with it."""
+    for dock in into:
+        was_offered = withdraw_bundle(DockFolder(dock))
+        say(f"The dock in {dock} offers no bundle{' any more' if was_offered else '; it offered none before'}.")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

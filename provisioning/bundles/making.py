@@ -1,0 +1,126 @@
+"""Making a bundle of an image: slot a taken out, a signer certified for this one alone, RAUC putting it together."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from evidence.certificates import Authority, Holder, Role
+from evidence.durable import sync_folder
+from evidence.release import Installed
+from provisioning.authority import AuthorityFolder
+from provisioning.bundles.reading import read_bundle
+from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
+from provisioning.card.image import Image
+from provisioning.issuing import pem
+from provisioning.placing import FolderInUseError, SetUp, WouldOverwriteError, exclusively
+from provisioning.tools import check_tools, run
+
+_UNFINISHED = ".unfinished-"  # what a command that was ended at once has left
+
+
+def bundle_name(installed: Installed) -> str:
+    """Return a bundle's file name."""
+    return f"{installed.compatible}-{installed.release}.raucb"
+
+
+def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime) -> SetUp:
+    """Make the bundle of an image whose digest was found good; it appears whole or not at all.
+
+    A bundle of this very image that is there already is left as it is. Raises WouldOverwriteError where one of another
+    image with the same release is, NotAnImageError, NoAuthorityError, ToolMissingError or ToolFailedError.
+    """
+    check_tools("rauc", "openssl", "mksquashfs", "unsquashfs")
+    setup = SetUp()
+    into.mkdir(parents=True, exist_ok=True)
+    _forget_unfinished(into)
+    with TemporaryDirectory(prefix=_UNFINISHED, dir=into) as name, exclusively(Path(name)):
+        work = Path(name)
+        content = work / "content"
+        content.mkdir()
+        slot = take_out(image, content)
+        bundle = into / bundle_name(slot.installed)
+        authority = Authority(folder.certificate(), folder.revocations())
+        if bundle.exists():
+            if read_bundle(bundle, authority, at).images != _digests(slot):
+                raise WouldOverwriteError(bundle, "it was made of another image of the same release")
+            setup.found(bundle, f"bundle of release {slot.installed.release}")
+            return setup
+        made = work / bundle.name
+        _put_together(setup, slot, folder, made, at)
+        read_bundle(made, authority, at)
+        _place(made, bundle)
+    setup.made(bundle, f"bundle of release {slot.installed.release}")
+    return setup
+
+
+def _forget_unfinished(into: Path) -> None:
+    for leftover in into.glob(f"{_UNFINISHED}*"):
+        try:
+            with exclusively(leftover):
+                shutil.rmtree(leftover)
+        except FolderInUseError:  # another command is at work in it
+            continue
+
+
+def _put_together(setup: SetUp, slot: Slot, folder: AuthorityFolder, made: Path, at: datetime) -> None:
+    (slot.folder / "manifest.raucm").write_text(_manifest(slot.installed), encoding="ascii")
+    key = ec.generate_private_key(ec.SECP256R1())
+    holder = Holder(Role.UPDATE_SIGNER, slot.installed.release.name)
+    with exclusively(folder.path):
+        certificate = pem(folder.issuer().issue(holder, key.public_key(), at))
+        setup.folder(folder.bundles)
+        record = folder.bundles / f"{made.stem}.crt"
+        setup.replacement(record, certificate, "the authority's copy of the signer's certificate")
+    signer = made.with_name("signer.crt")
+    signer.write_bytes(certificate)
+    with _in_memory(key) as descriptor:
+        options = (f"--cert={signer}", f"--key=/proc/self/fd/{descriptor}")
+        run("rauc", *options, "bundle", str(slot.folder), str(made), handed_on=(descriptor,))
+
+
+@contextmanager
+def _in_memory(key: ec.EllipticCurvePrivateKey) -> Iterator[int]:
+    """Give the descriptor of a file without a name that holds the key: it goes with the processes that have it open."""
+    descriptor = os.memfd_create("signer")
+    try:
+        os.write(
+            descriptor,
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _manifest(installed: Installed) -> str:
+    return (
+        f"[update]\ncompatible={installed.compatible}\nversion={installed.release}\n\n"
+        f"[bundle]\nformat=verity\n\n[image.boot]\nfilename={BOOT}\n\n[image.rootfs]\nfilename={ROOT}\n"
+    )
+
+
+def _digests(slot: Slot) -> dict[str, str]:
+    return {"boot": _sha256(slot.boot), "rootfs": _sha256(slot.root)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _place(made: Path, bundle: Path) -> None:
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    made.chmod(0o644)
+    made.rename(bundle)
+    sync_folder(bundle.parent)
