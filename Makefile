@@ -12,8 +12,9 @@ CONFORMANCE := tests/conformance
 # Since trixie it is a package of its own; before, it is in systemd's.
 SYSTEMD_REPART = $(if $(shell apt-cache show systemd-repart 2> /dev/null),systemd-repart)
 # A Node.js that is there already brings its own npm, which Debian's package would not go together with.
-DEBIAN_PACKAGES = age chromium cpio dosfstools e2fsprogs fdisk ffmpeg genimage iproute2 jq mtools nftables openssl postgresql \
-	rauc squashfs-tools systemd umockdev util-linux xdotool xvfb zstd $(SYSTEMD_REPART) $(if $(shell command -v npm),,nodejs npm)
+DEBIAN_PACKAGES = age chromium cpio dosfstools e2fsprogs efibootmgr fdisk ffmpeg genimage iproute2 jq mtools nftables openssl \
+	postgresql rauc squashfs-tools systemd umockdev util-linux xdotool xvfb zstd $(SYSTEMD_REPART) \
+	$(if $(shell command -v npm),,nodejs npm)
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .DEFAULT_GOAL := help

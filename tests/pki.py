@@ -185,8 +185,8 @@ class Pki:
     def _builder(
         self, name: str, public: ec.EllipticCurvePublicKey | object, since: datetime, until: datetime
     ) -> x509.CertificateBuilder:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
+        subject = self._subject(name)
+        issuer = self._subject(self.name)
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -197,6 +197,10 @@ class Pki:
             .not_valid_after(until)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)  # type: ignore[arg-type]
         )
+
+    def _subject(self, name: str) -> x509.Name:
+        town = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Town of Examples (test)")
+        return x509.Name([town, x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
     def _key_identifier(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

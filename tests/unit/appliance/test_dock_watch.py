@@ -54,7 +54,11 @@ class Told:
 
 @contextmanager
 def watching(
-    unit: Worn, cable: Path, progress: Callable[[], int] = lambda: 0, beat: float = BEAT_SECONDS
+    unit: Worn,
+    cable: Path,
+    progress: Callable[[], int] = lambda: 0,
+    beat: float = BEAT_SECONDS,
+    after: threading.Event | None = None,
 ) -> Iterator[Told]:
     """Watch for the unit's dock through the socket `cable` as long as the block runs."""
     installation, told = unit.installation, Told()
@@ -63,7 +67,9 @@ def watching(
         context = context_for(installation.folder, installation.folder.authority())
         return DockClient(installation.settings.dock_url, context, "mirrorcam test", cable)
 
-    watch = DockWatch(client, journal=Journal(told.log), tell=told.news.append, progress=progress, beat=beat)
+    watch = DockWatch(
+        client, journal=Journal(told.log), tell=told.news.append, progress=progress, beat=beat, after=after
+    )
     watch.start()
     try:
         yield told
@@ -81,6 +87,15 @@ def test_the_unit_is_told_once_that_it_is_docked_and_once_that_it_is_not(unit: W
             until(lambda: told.news == [DOCKED, UNDOCKED, DOCKED])
         until(lambda: told.news == [DOCKED, UNDOCKED, DOCKED, UNDOCKED])
     assert told.foreign == []
+
+
+def test_on_trial_no_dock_is_called_before_the_camera_has_given_a_picture(unit: Worn, tmp_path: Path) -> None:
+    picture, socket_path = threading.Event(), tmp_path / "cable.sock"
+    with running_cable(unit.installation.folder.path, socket_path), watching(unit, socket_path, after=picture) as told:
+        assert not picture.wait(0.3)
+        assert told.news == []
+        picture.set()
+        until(lambda: told.news == [DOCKED])
 
 
 def test_the_end_of_the_connection_is_noticed_before_the_next_question_is_due(unit: Worn, tmp_path: Path) -> None:

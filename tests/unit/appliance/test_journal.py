@@ -37,7 +37,9 @@ def test_a_person_at_a_terminal_reads_lines_and_no_json() -> None:
 
 def test_the_documented_names_are_the_names_in_use() -> None:
     appliance = Path(__file__).parents[3] / "appliance"
-    source = "".join((appliance / name).read_text() for name in ("journal.py", "usb/cable_journal.py"))
+    source = "".join(
+        (appliance / name).read_text() for name in ("journal.py", "usb/cable_journal.py", "updates/update_journal.py")
+    )
     used = set(re.findall(r'self\._log\.\w+\(\s*"(\w+)"', source)) | {
         state.name.lower() for state in (State.STANDBY, State.LIVE, State.POST_RECORDING)
     }
