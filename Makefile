@@ -25,7 +25,7 @@ IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs geni
 PROFILE ?= raspios
 FIGURES := build/virtual-pi-$(ARCH).jsonl
 
-.PHONY: help demo image image-deps test test-deps test-virtual-pi test-virtual-pi-deps bench check lock
+.PHONY: help demo image image-deps test test-deps test-image test-image-deps test-virtual-pi test-virtual-pi-deps bench check lock
 
 help: ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,13 @@ test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and p
 test-virtual-pi-deps: ## Install what the virtual Pi needs, by apt (as root)
 	$(AS_ROOT) apt-get update -qq
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(VIRTUAL_PI_PACKAGES)
+
+test-image: $(INSTALLED) ## Build the debian image, start it in an emulated machine, update it, and print figures (as root)
+	@rm -f build/image.jsonl
+	@MIRRORCAM_FIGURES=build/image.jsonl $(BIN)/pytest $(or $(PYTEST_ARGS),tests/image)
+
+test-image-deps: image-deps test-virtual-pi-deps ## Install what that needs, by apt (as root)
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq qemu-efi-aarch64 rauc
 
 bench: $(INSTALLED) ## Measure, and show a table beside bench.json (BENCH="age recorder" narrows it)
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -16,6 +16,7 @@ from tests.virtual_pi.town import CAMERA_SIZE, PANEL, SMALL_PANEL, Town
 
 CARD_BYTES = 3 << 30
 DOCK_MEBIBYTES = 1024
+NO_CAMERA = "rig-no-camera"  # a file of this name in the dock's folder: the rig gives the second slot no camera
 
 
 def card_of(built: Built, root: Root, town: Town, folder: Path) -> VirtualPi:

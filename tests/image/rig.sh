@@ -31,4 +31,5 @@ if [ -b /dev/vdd ]; then
     fi
 fi
 systemctl daemon-reload
+systemctl try-restart --no-block systemd-networkd
 systemctl start --no-block $services
