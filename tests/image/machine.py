@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.virtual_pi.machine import Drive, Machine
@@ -49,16 +50,27 @@ _WANTED = "[Unit]\nWants=rig.service\n"
 _KERNEL = "console=ttyAMA0 loglevel=4 systemd.default_device_timeout_sec=900 systemd.default_timeout_start_sec=900"
 
 
-def machine_of(
-    card: Path, root: Root, code: Path, folder: Path, *, screen: tuple[int, int], dock: Path | None = None
-) -> Machine:
-    """Return a machine, switched off, that starts from `card`; `root`, `code` and `dock` are the rig's own disks."""
-    folder.mkdir()
-    variables = folder / "variables.fd"
-    shutil.copy(_FIRMWARE / "AAVMF_VARS.fd", variables)
+@dataclass(frozen=True)
+class Disks:
+    """What a machine has: the unit's card, the firmware's variables, and the rig's own disks."""
+
+    card: Path
+    variables: Path
+    code: Path
+    dock: Path | None = None
+
+
+def fresh_variables(target: Path) -> Path:
+    """Make the firmware's variables as they are in a machine that was never switched on, and return their file."""
+    shutil.copy(_FIRMWARE / "AAVMF_VARS.fd", target)
+    return target
+
+
+def machine_of(disks: Disks, root: Root, folder: Path, *, screen: tuple[int, int]) -> Machine:
+    """Return a machine, switched off, that starts from its card; `root` is the rig's too."""
     boot = (
         *("-drive", f"if=pflash,format=raw,readonly=on,file={_FIRMWARE / 'AAVMF_CODE.fd'}"),
-        *("-drive", f"if=pflash,format=raw,file={variables}"),
+        *("-drive", f"if=pflash,format=raw,file={disks.variables}"),
         *_told("io.systemd.boot.kernel-cmdline-extra", _KERNEL),
         *_credential("systemd.extra-unit.rig.service", _RIG),
         *_credential("systemd.extra-unit.rig-agent.service", _AGENT),
@@ -66,8 +78,8 @@ def machine_of(
         *_credential("systemd.unit-dropin.mirrorcam-unit.service~emulated", _UNIT),
         *_credential("systemd.unit-dropin.mirrorcam-gadget.service~emulated", _SLOWLY),
     )
-    drives = [Drive(card, is_written=True), Drive(code, is_written=False), Drive(root.disk, is_written=False)]
-    drives += [Drive(dock, is_written=True)] if dock else []
+    drives = [Drive(disks.card, is_written=True), *(Drive(each, is_written=False) for each in (disks.code, root.disk))]
+    drives += [Drive(disks.dock, is_written=True)] if disks.dock else []
     return Machine("arm64", boot, drives, folder, screen=screen)
 
 

@@ -199,11 +199,14 @@ class Machine:
             self._process.wait()
         self._hang_up()
 
+    @property
+    def is_off(self) -> bool:
+        """Whether the machine has switched itself off, or was never on."""
+        return self._process is None or self._process.poll() is not None
+
     def wait_until_off(self, *, seconds: float) -> None:
         """Wait until the machine has switched itself off, or restarts, which is the same here; raises NoAnswerError."""
-        process = self._process
-        assert process is not None
-        until(lambda: process.poll() is not None, seconds=seconds, what="the machine to switch itself off", pause=0.2)
+        until(lambda: self.is_off, seconds=seconds, what="the machine to switch itself off", pause=0.2)
         self._hang_up()
 
     def stop(self) -> None:

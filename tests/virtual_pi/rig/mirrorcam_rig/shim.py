@@ -69,9 +69,11 @@ def _pace() -> None:
     def finished_requests(self: Any) -> list[Any]:
         requests = list(ready(self))
         for request in requests:
-            if request.status == libcamera.Request.Status.Complete and request in _captures:
-                _finish(request, switches)
-                log.write("picture", *_captures[request])
+            # It is another thread that stops the camera, and forgets all captures, at any moment.
+            capture = _captures.get(request)
+            if request.status == libcamera.Request.Status.Complete and capture is not None:
+                _finish(request, capture, switches)
+                log.write("picture", *capture)
         return requests
 
     camera.start, camera.stop = paced_start, paced_stop
@@ -79,8 +81,7 @@ def _pace() -> None:
     manager.get_ready_requests = finished_requests
 
 
-def _finish(request: Any, switches: Switches) -> None:
-    capture = _captures[request]
+def _finish(request: Any, capture: Capture, switches: Switches) -> None:
     is_flashing = switches.is_flashing(capture.moment_ns)
     for buffer in request.buffers.values():
         _captures[buffer] = capture
@@ -93,8 +94,9 @@ def _number() -> None:
 
     def request_metadata(self: Any) -> dict[Any, Any]:
         metadata = dict(of_request.fget(self))
-        if self in _captures:
-            metadata[controls.SensorTimestamp] = _captures[self].moment_ns
+        capture = _captures.get(self)
+        if capture is not None:
+            metadata[controls.SensorTimestamp] = capture.moment_ns
         return metadata
 
     libcamera.Request.metadata = property(request_metadata)
