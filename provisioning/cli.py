@@ -1,5 +1,6 @@
 """The command `mirrorcam-provision`: parse, call, print."""
 
+import os
 import re
 import signal
 import threading
@@ -417,6 +418,7 @@ def _now() -> datetime:
 
 def main() -> NoReturn:
     """Run the command."""
+    os.umask(0o022)  # what is public in a set-up is for the dock's user too; what is private says so itself
     commandline.run(app, "mirrorcam-provision")
 
 

@@ -3,8 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from dock_station import decisions
 from dock_station.catalogue import alarms, units
@@ -14,9 +12,9 @@ from dock_station.commands.common import (
     FolderOption,
     ReasonOption,
     actor,
-    console,
     moment,
     opened,
+    print_rows,
     say,
 )
 from dock_station.updates.standing import Standing, read_updates
@@ -43,11 +41,8 @@ def _list_units(folder: FolderOption) -> None:
     headings = (
         "Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Storage free", "Software", "Certificate",
     )  # fmt: skip
-    table = Table(box=SIMPLE_HEAD)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")  # on a narrow terminal nothing is left out
-    for unit in known:
-        table.add_row(
+    rows = [
+        (
             unit.unit_id,
             unit.wearer or "nobody",
             moment(unit.last_seen_at),
@@ -57,7 +52,12 @@ def _list_units(folder: FolderOption) -> None:
             _software(unit, updates.of(unit)),
             _certificate(unit, authority),
         )
-    console().print(table if known else "No unit has come to this dock yet.")
+        for unit in known
+    ]
+    if rows:
+        print_rows(headings, rows)
+    else:
+        say("No unit has come to this dock yet.")
     if updates.trouble:
         say(updates.trouble)
     if updates.offer:

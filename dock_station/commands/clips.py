@@ -4,12 +4,11 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dock_station import audit, custody, decisions
 from dock_station.catalogue import clips, deletions, entries, holds
-from dock_station.catalogue.clips import Clip, Wanted
+from dock_station.catalogue.clips import Clip, ListedClip, Wanted
 from dock_station.catalogue.entries import Entry
 from dock_station.commands.common import (
     FolderOption,
@@ -20,6 +19,7 @@ from dock_station.commands.common import (
     moment,
     one_line,
     opened,
+    print_rows,
     say,
     size,
 )
@@ -27,7 +27,6 @@ from dock_station.dock import Dock
 from evidence.certificates import Authority, load_certificate
 from evidence.commandline import examples, group
 from evidence.errors import NotGenuineError
-from evidence.identifiers import CLIP_ID_LENGTH
 
 clips_app = group("The clips that this dock keeps, and the records of those it has deleted.")
 custody_app = group("The custody log: everything that anyone did to a clip, each entry chained to the one before.")
@@ -55,21 +54,20 @@ def _list_clips(
     wanted = Wanted(unit_id=unit_id, wearer=wearer, held=True if held else None, deleted=deleted)
     with opened(folder) as dock, dock.catalogue.reading() as connection:
         found, count = clips.listed(connection, wanted, limit=limit), clips.count(connection, wanted)
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(
-        "Clip", no_wrap=True, min_width=CLIP_ID_LENGTH
-    )  # whole on the narrowest terminal: it is to be copied
-    for heading in ("Unit", "Wearer", "Began (UTC)", "Size", "Went (UTC)" if deleted else "Goes (UTC)"):
-        table.add_column(heading)
-    for each in found:
-        clip = each.clip
-        goes = "held" if each.held and not deleted else moment(clip.deleted_at or clip.due_at)
-        table.add_row(
-            clip.clip_id, clip.unit_id, clip.wearer, moment(clip.started_at), size(clip.ciphertext_bytes), goes
-        )
-    console().print(table if found else "There is no such clip.")
+    headings = ("Clip", "Unit", "Wearer", "Began (UTC)", "Size", "Went (UTC)" if deleted else "Goes (UTC)")
+    rows = [_row(each, deleted=deleted) for each in found]
+    if rows:
+        print_rows(headings, rows)
+    else:
+        say("There is no such clip.")
     if count > len(found):
         say(f"{count - len(found)} older ones are not shown; --limit shows more.")
+
+
+def _row(each: ListedClip, *, deleted: bool) -> tuple[str, ...]:
+    clip = each.clip
+    goes = "held" if each.held and not deleted else moment(clip.deleted_at or clip.due_at)
+    return clip.clip_id, clip.unit_id, clip.wearer, moment(clip.started_at), size(clip.ciphertext_bytes), goes
 
 
 @clips_app.command("show")

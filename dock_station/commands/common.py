@@ -3,21 +3,26 @@
 import os
 import pwd
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from dock_station.dock import Dock
 from dock_station.settings import DockFolder
 from evidence.identifiers import LINE_PATTERN
 
 Item = TypeVar("Item")
+
+_WIDEST = 10_000  # characters; no row is as wide
 
 FolderOption = Annotated[
     Path,
@@ -67,6 +72,22 @@ def console() -> Console:
 def say(sentence: str) -> None:
     """Print one sentence."""
     console().print(sentence)
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their headings; on a terminal that is too narrow for them each row as lines of its own."""
+    shown = console()
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    if Measurement.get(shown, shown.options.update(max_width=_WIDEST), table).maximum <= shown.width:
+        shown.print(table)
+        return
+    width = max(map(len, headings))
+    for row in rows:
+        say("\n".join(f"{heading:{width}}  {value}" for heading, value in zip(headings, row, strict=True)) + "\n")
 
 
 def followed(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:

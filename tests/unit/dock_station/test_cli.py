@@ -236,6 +236,18 @@ def test_clips_are_listed_and_shown(stored: StoredDock) -> None:
     assert "'mirrorcam-dock clips list'" in refused(call("clips", "show", "none", folder=stored.path), 1)
 
 
+@pytest.mark.parametrize("columns", ["200", "60"])
+def test_a_narrow_terminal_breaks_no_word_of_a_list(
+    stored: StoredDock, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    clip = stored.store(age=DAY)
+    monkeypatch.setenv("COLUMNS", columns)
+    listed = good(call("clips", "list", folder=stored.path))
+    assert clip.clip_id in listed
+    assert f"{clip.started_at:%Y-%m-%d %H:%M:%S}" in listed
+    assert ("Clip         " in listed.splitlines()[0]) == (columns == "60")
+
+
 def test_a_pseudonym_that_looks_like_markup_is_printed_as_it_stands(stored: StoredDock) -> None:
     clip, wearer = stored.store(age=DAY), "[/red] :x: [link=x]"
     with closing(sqlite3.connect(stored.path / "catalogue.sqlite3")) as database:
