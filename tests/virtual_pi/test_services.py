@@ -1,5 +1,6 @@
 """Each service killed or hung at a bad moment comes back by itself, and nothing is lost, doubled or half."""
 
+import json
 import time
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_gadget_is_made_again_after_it_was_left_half_made(pi: VirtualPi) -> 
     pi.wait_for("offloaded", count=offloaded + 1)
     pi.unplug()
     pi.wait_for_state("standby")
+
+
+def test_what_was_killed_stands_in_the_fault_log(pi: VirtualPi) -> None:
+    _strike(pi, "mirrorcam-cable", signal="KILL", while_it="nothing goes on")
+    until(lambda: ("mirrorcam-cable", "signal", "KILL") in _faults(pi), seconds=120, what="the fault in the log")
+
+
+def _faults(pi: VirtualPi) -> set[tuple[str, str, str]]:
+    lines = pi.machine.run("cat /var/lib/mirrorcam/unit/faults/*.jsonl || true").splitlines()
+    return {(fault["part"], fault["what"], fault["status"]) for fault in map(json.loads, lines)}
 
 
 def _strike(pi: VirtualPi, *services: str, signal: str, while_it: str) -> None:

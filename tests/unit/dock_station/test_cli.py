@@ -23,6 +23,7 @@ import pytest
 from dock_station import cli
 from dock_station.catalogue import alarms, entries, units
 from dock_station.catalogue.clips import Clip
+from dock_station.commands.common import print_rows
 from tests.pki import Pki, dock_folder
 from tests.stored import DAY, StoredDock
 
@@ -236,16 +237,16 @@ def test_clips_are_listed_and_shown(stored: StoredDock) -> None:
     assert "'mirrorcam-dock clips list'" in refused(call("clips", "show", "none", folder=stored.path), 1)
 
 
-@pytest.mark.parametrize("columns", ["200", "60"])
 def test_a_narrow_terminal_breaks_no_word_of_a_list(
-    stored: StoredDock, monkeypatch: pytest.MonkeyPatch, columns: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = stored.store(age=DAY)
-    monkeypatch.setenv("COLUMNS", columns)
-    listed = good(call("clips", "list", folder=stored.path))
-    assert clip.clip_id in listed
-    assert f"{clip.started_at:%Y-%m-%d %H:%M:%S}" in listed
-    assert ("Clip         " in listed.splitlines()[0]) == (columns == "60")
+    row = ("0192d3f5-5c5e-7d35-9d5a-0d8ad5a5c1b7", "2026-11-27 08:00:00")
+    for columns, is_narrow in (("200", False), ("40", True)):
+        monkeypatch.setenv("COLUMNS", columns)
+        print_rows(("Clip", "Began (UTC)"), [row])
+        shown = capsys.readouterr().out
+        assert all(value in shown for value in row)
+        assert (f"Clip         {row[0]}" in shown) == is_narrow
 
 
 def test_a_pseudonym_that_looks_like_markup_is_printed_as_it_stands(stored: StoredDock) -> None:
