@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from evidence.commandline import run
+from provisioning.image.as_root import go_on_as_root
 from provisioning.image.build import build_image
 from provisioning.image.layers import write_layers, write_parts
 from provisioning.image.profiles import load_profile
@@ -27,6 +28,7 @@ def main() -> None:
 
 
 def _build(profile: str, folder: Path) -> None:
+    go_on_as_root()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirrorcam/image"
     built = build_image(load_profile(profile, os.environ), folder, cache, typer.echo)
     typer.echo(f"{built.image}\n  SHA-256     {built.sha256}\n  components  {built.components}")
