@@ -1,4 +1,4 @@
-"""`python -m provisioning.image`: builds an image, or writes the layers of one, as `make image` and `make image-layers` do."""
+"""`python -m provisioning.image`: what `make image`, `make image-layers` and the layers themselves call."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from provisioning.image.profiles import load_profile
 
 
 def main() -> None:
-    """Build the image of the profile that is named; write its layers; or, for rpi-image-gen, the partitions of its root."""
+    """Build the image of a profile; or write its layers; or, for a layer, the partitions of rpi-image-gen's root."""
     os.umask(0o022)  # what is in a root is for all of its users, whoever builds it
     match sys.argv[1:]:
         case ["layers", profile, folder]:

@@ -19,7 +19,7 @@ def go_on_as_root() -> None:
     tried = finish([*_NAMESPACE, "true"])
     if tried.code:
         raise NotRootError(
-            f"The image's files belong to root, and you can have no root of your own here ({tried.reason}): install uidmap, "
-            "have lines in /etc/subuid and /etc/subgid, or run it as root."
+            f"The image's files belong to root, and you can have no root of your own here ({tried.reason}): install "
+            "uidmap and have lines in /etc/subuid and /etc/subgid, or run it as root."
         )
     os.execvp(_NAMESPACE[0], [*_NAMESPACE, *sys.orig_argv])  # noqa: S606 – no shell has a part in it

@@ -1,4 +1,4 @@
-"""A unit's image as layers of rpi-image-gen, which builds it of the same packages, files and partitions as `make image`."""
+"""A unit's image as layers of rpi-image-gen: of the same packages, files and partitions as `make image`."""
 
 import shlex
 import shutil
@@ -49,7 +49,7 @@ def write_texts(profile: Profile, folder: Path) -> None:
 
 
 def write_files(profile: Profile, folder: Path) -> None:
-    """Write what is laid over the packages into a new folder: this checkout, its locked packages, our files, our services.
+    """Write what is laid over the packages into a new folder: this checkout, its locked packages, files and services.
 
     Raises NotAReleaseError or ProgramFailedError.
     """

@@ -19,8 +19,8 @@ _MODULES = (
     *("bcm2835_dma", "gpio_raspberrypi_exp", "gpio_regulator", "fixed", "bcm2835", "sdhci_iproc", "sdhci_brcmstb"),
     *("mmc_block", "efivarfs", "squashfs", "overlay", "bcm2835_wdt"),
 )
-# What building leaves in a root, which is of no use on a unit and differs from build to build, and what a boot partition is
-# made of. Devices are the kernel's own (devtmpfs).
+# What building leaves in a root, which is of no use on a unit and differs from build to build; what a boot partition is
+# made of; and devices, which are the kernel's own (devtmpfs).
 _LEFT_OUT = ("boot", "dev", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
 _FIRMWARE_FIRST = ("bootcode.bin",)  # what a Pi 3 and a Zero 2 W look for on a card's first partition
 
