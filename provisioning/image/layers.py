@@ -12,7 +12,7 @@ from provisioning.image.alike import make_alike, put
 from provisioning.image.bootstrap import FETCH_KERNEL, LEFT_OUT
 from provisioning.image.partitions import card_config, write_data
 from provisioning.image.profiles import RECIPE, Profile
-from provisioning.image.python_packages import PROJECT, SITE, install_checkout, install_locked
+from provisioning.image.python_packages import SITE, install_checkout, install_locked
 from provisioning.image.slots import write_boot, write_firmware, write_root
 from provisioning.image.tree import RADIOS, put_our_files
 
@@ -77,8 +77,8 @@ def _facts(profile: Profile) -> Mapping[str, str]:
     return {
         "NAME": f"mirrorcam-{profile.name}-{version('mirrorcam')}",
         "PROFILE": profile.name,
-        "PROJECT": shlex.quote(str(PROJECT)),
         "PYTHON": shlex.quote(sys.executable),
+        "SNAPSHOT": profile.snapshot,
         "EPOCH": str(profile.epoch),
         "SUITE": packages.suite,
         # rpi-image-gen has each archive's key beside it, and tells apt so.

@@ -81,6 +81,11 @@ class Profile:
     packages: Packages
 
     @property
+    def snapshot(self) -> str:
+        """That moment, as snapshot.debian.org writes it."""
+        return datetime.fromtimestamp(self.epoch, UTC).strftime(_DATE)
+
+    @property
     def digest(self) -> str:
         """What stands for everything that a root of packages is made from."""
         facts = (repr(self), *(file.name + file.read_text(encoding="utf-8") for file in _files_of_packages()))

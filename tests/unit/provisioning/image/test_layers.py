@@ -1,6 +1,7 @@
 """The layers say what the recipe says, and what their hooks do to a root is what `make image` does to one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_the_hook_writes_the_preferences_of_the_profile(profile: Profile, tmp_pa
     run("sh", "-c", hook(layer, "preferences.d").partition("\n  customize-hooks")[0], "sh", str(tmp_path / "root"))
     written = (tmp_path / "root/etc/apt/preferences.d/preferences.pref").read_text()
     assert written.strip() == profile.packages.preferences.strip()
+
+
+def test_the_partitions_are_made_of_the_same_profile_and_day(tmp_path: Path) -> None:
+    day = "20250102T030405Z"
+    folder = texts(load_profile("raspios", {"SNAPSHOT": day}), tmp_path / "layers")
+    script = (folder / "image/mirrorcam/pre-image.sh").read_text()
+    assert script.endswith(
+        f'\nSNAPSHOT={day} exec {sys.executable} -m provisioning.image parts raspios "$1" "$2" "$IGconf_image_name"\n'
+    )
 
 
 def test_nothing_of_a_layer_is_left_to_be_filled_in(profile: Profile, tmp_path: Path) -> None:
