@@ -21,11 +21,11 @@ AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 # What makes and runs the virtual Pi: its root file system by mmdebstrap, the machine by QEMU, in software alone.
 VIRTUAL_PI_PACKAGES := cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qemu-system-arm qemu-system-x86 util-linux
 # What an image is made by, and from which day of Debian (SNAPSHOT, DEBIAN_MIRROR and their like: docs/provisioning.md).
-IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools qemu-user squashfs-tools systemd util-linux
+IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools qemu-user squashfs-tools systemd uidmap util-linux
 PROFILE ?= raspios
 FIGURES := build/virtual-pi-$(ARCH).jsonl
 
-.PHONY: help demo image image-deps test test-deps test-image test-image-deps test-virtual-pi test-virtual-pi-deps bench check lock
+.PHONY: help demo image image-deps image-layers test test-deps test-image test-image-deps test-virtual-pi test-virtual-pi-deps bench check lock
 
 help: ## Say what each command does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,8 +46,11 @@ $(INSTALLED):
 demo: $(INSTALLED) ## Play the main job on this computer (ONCE=1: it tells itself; CAMERA=film.mp4 or /dev/video0)
 	@$(BIN)/python -m provisioning.demo $(if $(ONCE),--once) $(if $(CAMERA),--camera '$(CAMERA)')
 
-image: $(INSTALLED) ## Build a unit's image under build/image (as root; PROFILE=raspios or debian)
+image: $(INSTALLED) ## Build a unit's image under build/image (PROFILE=raspios or debian)
 	@$(BIN)/python -m provisioning.image '$(PROFILE)' build/image
+
+image-layers: $(INSTALLED) ## Write the same image under build/image as layers for rpi-image-gen (PROFILE=raspios or debian)
+	@$(BIN)/python -m provisioning.image layers '$(PROFILE)' build/image
 
 image-deps: ## Install what builds an image, by apt (as root)
 	$(AS_ROOT) apt-get update -qq

@@ -20,9 +20,9 @@ _TRIPLETS: dict[Arch, str] = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-lin
 # What each root has of its own, or has no use for.
 _OWN = ("boot", "dev", "etc/ld.so.cache", "opt", "usr/lib/modules", "var/cache", "var/lib/apt", "var/lib/dpkg")
 # Nobody reads these there; what a package must be given with, /usr/share/doc/*/copyright, stays.
-_LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/lib/udev/hwdb.d/*")
+LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/lib/udev/hwdb.d/*")
 # Unpacked and not installed: its own scripts would make an initial RAM disk, and ours is another one.
-_FETCH_KERNEL = (
+FETCH_KERNEL = (
     'cd /boot && apt-get download $(apt-cache depends {kernel} | sed -n "s/.*Depends: linux-image/linux-image/p")'
 )
 
@@ -75,7 +75,7 @@ def kernel_of(tree: Path) -> Path:
 
 
 def _install(packages: Packages, arch: Arch, folder: Path, tree: Path) -> None:
-    fetch = f"--customize-hook=chroot \"$1\" sh -c '{_FETCH_KERNEL.format(kernel=packages.kernels[arch])}'"
+    fetch = f"--customize-hook=chroot \"$1\" sh -c '{FETCH_KERNEL.format(kernel=packages.kernels[arch])}'"
     _mmdebstrap(packages, arch, folder, tree, "--variant=minbase", f"--include={','.join(packages.names)}", fetch)
     package = next((tree / "boot").glob("linux-image-*.deb"))
     run("dpkg-deb", "-x", str(package), str(tree))
@@ -106,7 +106,7 @@ def _mmdebstrap(packages: Packages, arch: Arch, folder: Path, tree: Path, *optio
         *("unshare", "--mount", "--propagation", "private"),
         *("mmdebstrap", f"--architectures={arch}", "--format=directory"),
         '--aptopt=Acquire::Check-Valid-Until "false"',
-        *(f"--dpkgopt=path-exclude={place}" for place in (*_LEFT_OUT, *packages.left_out)),
+        *(f"--dpkgopt=path-exclude={place}" for place in (*LEFT_OUT, *packages.left_out)),
         '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"',
         f"--setup-hook=copy-in {preferences} /etc/apt/preferences.d",
         *options,

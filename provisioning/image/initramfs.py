@@ -1,7 +1,6 @@
 """An initial RAM disk: busybox, the few kernel modules that reach the disks, and one script that finds the root."""
 
 import lzma
-import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,6 @@ def write_initramfs(tree: Path, target: Path, *, init: str, modules: Sequence[st
         folder = Path(name)
         for place in _PLACES:
             (folder / place).mkdir()
-        os.mknod(folder / "dev/console", stat.S_IFCHR | 0o600, os.makedev(5, 1))
         shutil.copy(tree / "usr/bin/busybox", folder / "bin/busybox")
         (folder / "bin/sh").symlink_to("busybox")
         (folder / "init").write_text(init, encoding="utf-8")
@@ -62,3 +60,21 @@ def _pack(folder: Path, target: Path, epoch: int) -> None:
     command = ["cpio", "--create", "--format=newc", "--quiet", "--reproducible", "--owner=0:0"]
     with target.open("wb") as archive:
         run(command, cwd=folder, input=names.encode(), stdout=archive, check=True)
+    with target.open("ab") as archive:
+        archive.write(_console(epoch))
+
+
+def _console(epoch: int) -> bytes:
+    """Return an archive of the one device that the kernel opens itself: only root may make one, anyone may write of it.
+
+    The kernel reads archives one behind the other (Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
+    major, minor = 5, 1  # /dev/console: Documentation/admin-guide/devices.txt
+    return _record("dev/console", stat.S_IFCHR | 0o600, epoch, major, minor) + _record("TRAILER!!!", 0, 0, 0, 0)
+
+
+def _record(name: str, mode: int, moment: int, major: int, minor: int) -> bytes:
+    """Return a record, without content, of a "newc" archive: the same document."""
+    numbers = (0, mode, 0, 0, 1, moment, 0, 0, 0, major, minor, len(name) + 1, 0)
+    record = b"070701" + b"".join(b"%08X" % number for number in numbers) + name.encode("ascii") + b"\0"
+    return record + bytes(-len(record) % 4)

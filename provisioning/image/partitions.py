@@ -29,15 +29,20 @@ def write_data(profile: Profile, target: Path) -> None:
 
 def write_card(name: str, parts: Path, folder: Path) -> Path:
     """Put the partitions whose files are in `parts` together as `folder`/`name`.img; raises ProgramFailedError."""
-    text = (RECIPE / "genimage.cfg").read_text(encoding="utf-8")
-    for key, value in {"NAME": name, "ROOT_SIZE": f"{ROOT_MIB}M", **UUIDS}.items():
-        text = text.replace(f"@{key}@", value)
     with TemporaryDirectory(dir=folder) as work:
         config, empty = Path(work) / "genimage.cfg", Path(work) / "root"
-        config.write_text(text, encoding="utf-8")
+        config.write_text(card_config(name), encoding="utf-8")
         empty.mkdir()
         run(
             *("genimage", "--config", str(config), "--inputpath", str(parts), "--outputpath", str(folder)),
             *("--rootpath", str(empty), "--tmppath", str(Path(work) / "tmp")),
         )
     return folder / f"{name}.img"
+
+
+def card_config(name: str) -> str:
+    """Return what genimage puts `name`.img together by."""
+    text = (RECIPE / "genimage.cfg").read_text(encoding="utf-8")
+    for key, value in {"NAME": name, "ROOT_SIZE": f"{ROOT_MIB}M", **UUIDS}.items():
+        text = text.replace(f"@{key}@", value)
+    return text

@@ -64,9 +64,9 @@ class Archive:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise ArchiveUnreachableError(place, str(error), self.mirror) from error
 
-    def lines(self) -> Iterator[str]:
-        """Yield its lines for apt: sources.list(5)."""
-        options = f"[signed-by=/usr/share/keyrings/{self.keyring}] " if self.keyring else ""
+    def lines(self, *, signed_by: bool = True) -> Iterator[str]:
+        """Yield its lines for apt, with the name of its key or without: sources.list(5)."""
+        options = f"[signed-by=/usr/share/keyrings/{self.keyring}] " if self.keyring and signed_by else ""
         for suite in self.suites:
             yield f"deb {options}{self.url} {suite} {' '.join(self.components)}\n"
 
@@ -79,6 +79,11 @@ class Profile:
     archives: Sequence[Archive]
     epoch: int  # Unix seconds: nothing in the image is younger
     packages: Packages
+
+    @property
+    def snapshot(self) -> str:
+        """That moment, as snapshot.debian.org writes it."""
+        return datetime.fromtimestamp(self.epoch, UTC).strftime(_DATE)
 
     @property
     def digest(self) -> str:

@@ -19,13 +19,20 @@ _MODULES = (
     *("bcm2835_dma", "gpio_raspberrypi_exp", "gpio_regulator", "fixed", "bcm2835", "sdhci_iproc", "sdhci_brcmstb"),
     *("mmc_block", "efivarfs", "squashfs", "overlay", "bcm2835_wdt"),
 )
+# What building leaves in a root, which is of no use on a unit and differs from build to build; what a boot partition is
+# made of; and devices, which are the kernel's own (devtmpfs).
+_LEFT_OUT = ("boot", "dev", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
 _FIRMWARE_FIRST = ("bootcode.bin",)  # what a Pi 3 and a Zero 2 W look for on a card's first partition
 
 
 def write_root(profile: Profile, tree: Path, target: Path) -> None:
     """Write the root slot's content; raises ProgramFailedError."""
     options = ("-noappend", "-no-progress", "-quiet", "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K")
-    run("mksquashfs", str(tree), str(target), *options, "-mkfs-time", str(profile.epoch), "-no-exports", "-xattrs")
+    left_out = ("-wildcards", "-e", *(f"{place}/{each}" for place in _LEFT_OUT for each in ("*", ".*")))
+    run(
+        *("mksquashfs", str(tree), str(target), *options, "-mkfs-time", str(profile.epoch), "-no-exports", "-xattrs"),
+        *left_out,
+    )
 
 
 def write_boot(profile: Profile, packages: Path, target: Path) -> None:

@@ -42,12 +42,10 @@ _MASKED = (
     *("ldconfig.service", "systemd-pcrmachine.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service"),
 )
 # Drivers of radios: what is not there cannot be loaded.
-_RADIOS = (
+RADIOS = (
     *("kernel/drivers/net/wireless", "kernel/drivers/bluetooth", "kernel/net/bluetooth", "kernel/net/wireless"),
     *("kernel/net/mac80211", "kernel/net/rfkill", "kernel/drivers/nfc", "kernel/net/nfc", "kernel/net/ieee802154"),
 )
-# What building leaves behind, which is of no use on a unit and differs from build to build.
-_LEFT_BEHIND = ("boot", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
 
 
 def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) -> None:
@@ -59,19 +57,10 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     install_checkout(target)
     compile_python(runnable, target / SITE)
     make_alike(target / HOME, profile.epoch)
-    _put_our_files(target)
-    _tell_rauc_what_it_is(target, installed_by(profile).compatible)
+    put_our_files(profile, target)
     _make_people(target, profile.epoch)
     _take_radios_out(target)
     _list_libraries(target)
-    for place in _LEFT_BEHIND:
-        _empty(target / place)
-    (target / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
-    (target / RELEASE_FILE).write_text(installed_by(profile).text(), encoding="ascii")
-    (target / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
-    (target / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
-    for place in ("etc/.updated", "var/.updated"):
-        (target / place).touch()  # nothing is to be made anew at each start: systemd-update-done.service(8)
     _clamp_times(target, profile.epoch)
 
 
@@ -81,17 +70,33 @@ def installed_by(profile: Profile) -> Installed:
     return Installed(release, f"mirrorcam-{profile.name}")
 
 
-def _put_our_files(tree: Path) -> None:
+def put_our_files(profile: Profile, tree: Path) -> None:
+    """Put into a root, or into a folder that is laid over one, all that is a unit's and of no package.
+
+    Raises NotAReleaseError.
+    """
     put(RECIPE / "overlay", tree)
     (tree / "var/lib/mirrorcam/unit").mkdir(parents=True)  # where the data partition is mounted
-    system = PROJECT / "systemd"
-    for service in (*_SERVICES, *_FAULTS, *_ENROLMENT, *_UPDATES):
-        put(system / "system" / service, tree / "usr/lib/systemd/system" / service)
-    put(system / "system/rauc.service.d", tree / "usr/lib/systemd/system/rauc.service.d")
+    _put_services(tree)
+    installed = installed_by(profile)
+    _tell_rauc_what_it_is(tree, installed.compatible)
+    (tree / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
+    (tree / RELEASE_FILE).write_text(installed.text(), encoding="ascii")
+    (tree / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
+    (tree / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
+    for place in ("etc/.updated", "var/.updated"):
+        (tree / place).touch()  # nothing is to be made anew at each start: systemd-update-done.service(8)
+
+
+def _put_services(tree: Path) -> None:
+    system, target = PROJECT / "systemd", tree / "usr/lib/systemd/system"
+    for service in (*_SERVICES, *_FAULTS, *_ENROLMENT, *_UPDATES, "rauc.service.d"):
+        put(system / "system" / service, target / service)
+    (tree / "usr/lib/sysusers.d").mkdir(exist_ok=True)
     put(system / "sysusers.d/mirrorcam-unit.conf", tree / "usr/lib/sysusers.d/mirrorcam-unit.conf")
     put(system / "network/unit", tree / "usr/lib/systemd/network")
-    for target, units in _ENABLED.items():
-        wants = tree / f"etc/systemd/system/{target}.wants"
+    for wanting, units in _ENABLED.items():
+        wants = tree / f"etc/systemd/system/{wanting}.wants"
         wants.mkdir(parents=True, exist_ok=True)
         for unit in units:
             _link(wants / unit, f"/usr/lib/systemd/system/{unit}")
@@ -117,7 +122,7 @@ def _make_people(tree: Path, epoch: int) -> None:
 
 def _take_radios_out(tree: Path) -> None:
     modules = modules_of(tree)
-    for place in _RADIOS:
+    for place in RADIOS:
         shutil.rmtree(modules / place, ignore_errors=True)
     run("depmod", "-b", str(tree), modules.name)
 
@@ -126,14 +131,6 @@ def _list_libraries(tree: Path) -> None:
     """Write the linker's cache, by which Python finds a library too; the tree's own ldconfig knows its processor."""
     emulator = () if this_arch() == "arm64" else ("qemu-aarch64",)
     run(*emulator, str(tree / "usr/sbin/ldconfig"), "-r", str(tree))
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def _clamp_times(tree: Path, epoch: int) -> None:
