@@ -7,9 +7,9 @@ from pathlib import Path
 from cryptography import x509
 
 from evidence.certificates import Authority, CertificateFileError, Holder, Role, load_certificate
-from evidence.errors import EnvironmentalError, MirrorcamError, reason_of
+from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError, reason_of
 from evidence.signature import Signer
-from provisioning.issuing import Issuer, issue_authority, pem, town_of
+from provisioning.issuing import Issuer, NoTownError, issue_authority, pem, town_of
 from provisioning.keys import load_authority_key, load_key, make_authority_key, make_signing_key
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
 from provisioning.station import Passphrases, SealedKey, station_key
@@ -22,6 +22,14 @@ class NoAuthorityError(EnvironmentalError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is missing: make the authority with 'mirrorcam-provision authority create' first.")
+        self.path = path
+
+
+class NotAnAuthorityError(NotGenuineError):
+    """A folder's certificate is not that of an authority, or does not go with the folder's other files."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not an authority's certificate: {reason}; name the town's authority folder.")
         self.path = path
 
 
@@ -106,10 +114,20 @@ class AuthorityFolder:
         return self.path / "bundles"
 
     def issuer(self) -> Issuer:
-        """Return the authority's key and certificate; raises NoAuthorityError, KeyFileError or CertificateFileError."""
+        """Return the authority's key and certificate, which belong together.
+
+        Raises NoAuthorityError, NotAnAuthorityError, KeyFileError or CertificateFileError.
+        """
         if not self.key_file.exists():
             raise NoAuthorityError(self.key_file)
-        return Issuer(load_authority_key(self.key_file), self.certificate())
+        key, certificate = load_authority_key(self.key_file), self.certificate()
+        try:
+            town_of(certificate)
+        except NoTownError as error:
+            raise NotAnAuthorityError(self.certificate_file, "it names no town") from error
+        if key.public_key() != certificate.public_key():
+            raise NotAnAuthorityError(self.certificate_file, "the key beside it is of another one")
+        return Issuer(key, certificate)
 
     def policy_signer(self) -> Signer:
         """Return the key that signs policies; raises SigningKeyError."""

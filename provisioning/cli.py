@@ -22,7 +22,7 @@ from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.bundles.commands import bundle_app
 from provisioning.card.commands import card_app, image_app
-from provisioning.dock import DockPlan, create_dock, renew_dock, update_dock
+from provisioning.dock import DockPlan, check_own_dock, create_dock, renew_dock, update_dock
 from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
 from provisioning.options import AuthorityOption
@@ -268,6 +268,7 @@ def _enrol_at_the_dock(authority: AuthorityFolder, dock: DockFolder, dock_url: s
 def _enrol_by_hand(
     authority: AuthorityFolder, folder: UnitFolder, dock_url: str, unit_id: str | None, request: Path | None
 ) -> None:
+    authority.issuer()  # before a key is made for nothing
     setup = SetUp()
     if request is not None:
         enrolment = read_request(request)
@@ -302,6 +303,7 @@ def _unit_revoke(
     mirrorcam-provision unit revoke unit-01 --authority town --into dock
     """
     folder = _existing(authority)
+    _check_docks(folder, into)
     setup = revoke_unit(folder, unit_id, _now())
     _update_docks(setup, folder, into)
     print_steps(setup)
@@ -321,6 +323,7 @@ def _unit_reissue(
     mirrorcam-provision unit reissue unit-01 --authority town --into dock
     """
     folder = _existing(authority)
+    _check_docks(folder, into)
     setup = reissue_unit(folder, unit_id, _now())
     _update_docks(setup, folder, into)
     print_steps(setup)
@@ -361,6 +364,7 @@ def _policy_sign(
         raise typer.BadParameter("give either --profile or --file")
     source = profile(profile_name) if profile_name else policy_file(file or Path())
     folder = _existing(authority)
+    _check_docks(folder, into)
     setup = sign_policy(folder, source)
     _update_docks(setup, folder, into)
     print_steps(setup)
@@ -405,6 +409,12 @@ def _print_policy(signed: SignedPolicy) -> None:
     table.add_row("SHA-256", signed.sha256)
     Console().print(table)
     say("The signature is the authority's policy signer's.")
+
+
+def _check_docks(authority: AuthorityFolder, docks: list[Path] | None) -> None:
+    """Look at every dock before anything is changed: a half of the docks is not where a command may end."""
+    for dock in docks or []:
+        check_own_dock(DockFolder(dock), authority)
 
 
 def _update_docks(setup: SetUp, authority: AuthorityFolder, docks: list[Path] | None) -> None:

@@ -4,21 +4,23 @@ import ipaddress
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from dock_station.settings import DockFolder, DockSettings
 from evidence.certificates import Holder, Role, load_certificate
-from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
+from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError, NotGenuineError
 from evidence.strict import read_toml
 from provisioning.authority import AuthorityFolder
 from provisioning.issuing import pem
 from provisioning.keys import load_key, make_server_key, make_signing_key
 from provisioning.placing import PRIVATE_FILE, SetUp, WouldOverwriteError, exclusively
 from provisioning.policies import publish_policy
+
+# The dock's address in the bays, the same at every dock (systemd/network/dock/10-mirrorcam-bridge.network).
+BAYS_ADDRESS = "fd6d:6972:726f::1"
 
 # RFC 1123 §2.1: labels of letters, digits and inner hyphens; 253 characters in all.
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -57,7 +59,16 @@ class DockTakenError(MirrorcamError):
     def __init__(self, dock_id: str) -> None:
         super().__init__(
             f"This authority has issued a certificate to another dock '{dock_id}': choose another id, or name that "
-            "dock's own folder."
+            "dock's own folder. Nothing was changed."
+        )
+
+
+class OtherAuthorityError(NotGenuineError):
+    """A dock belongs to another authority than the one that was named."""
+
+    def __init__(self, dock: Path) -> None:
+        super().__init__(
+            f"The dock in {dock} is another authority's: name the one that it was set up with. Nothing was changed."
         )
 
 
@@ -87,14 +98,18 @@ class DockPlan:
 def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime) -> SetUp:
     """Make what is missing of a dock's set-up; its keys are made here and stay here.
 
-    Raises HostNameError, SamePortError, DockTakenError, WouldOverwriteError, NoAuthorityError, NoPolicyError or
-    SchemaError.
+    Raises HostNameError, SamePortError, DockTakenError, OtherAuthorityError, WouldOverwriteError, NoAuthorityError,
+    NotAnAuthorityError, NoPolicyError or SchemaError.
     """
     for host in plan.host_names:
         _check_host(host)
+    authority.issuer()
     setup = SetUp()
-    setup.folder(folder.path)
     with exclusively(authority.path):
+        if folder.authority_file.exists():
+            _check_same_authority(folder, authority)
+        _check_id_is_free(folder, authority, plan.dock_id)
+        setup.folder(folder.path)
         _make_settings(setup, folder, plan)
         _make_secrets(setup, folder)
         _make_certificates(setup, folder, authority, plan, at)
@@ -105,9 +120,11 @@ def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, 
 
 
 def update_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) -> SetUp:
-    """Bring a dock the authority's newest policy and list of revoked certificates; raises NotADockError."""
-    if not folder.tls_key_file.exists():
-        raise NotADockError(folder.path)
+    """Bring a dock the authority's newest policy and list of revoked certificates.
+
+    Raises NotADockError, OtherAuthorityError, or as `publish_policy` does.
+    """
+    check_own_dock(folder, authority)
     setup = SetUp()
     setup.replacement(folder.revocations_file, authority.revocations_file.read_bytes(), "list of revoked certificates")
     setup.steps += publish_policy(authority, folder.policy_file, at).steps
@@ -115,18 +132,52 @@ def update_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) ->
 
 
 def renew_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) -> SetUp:
-    """Give a dock a new TLS certificate for the key that it has; raises NotADockError."""
-    if not folder.tls_key_file.exists():
-        raise NotADockError(folder.path)
+    """Give a dock a new TLS certificate for the key that it has; raises NotADockError or OtherAuthorityError."""
+    check_own_dock(folder, authority)
     settings = folder.settings()
     public_key = load_key(folder.tls_key_file).public_key()
     setup = SetUp()
     with exclusively(authority.path):
         holder = Holder(Role.DOCK, settings.dock_id)
-        certificate = pem(authority.issuer().issue(holder, public_key, at, settings.host_names))
+        certificate = pem(authority.issuer().issue(holder, public_key, at, _answered_for(settings.host_names)))
         setup.replacement(authority.docks / f"{settings.dock_id}.tls.crt", certificate, "the authority's copy of it")
         setup.replacement(folder.tls_certificate_file, certificate, "new TLS certificate")
     return setup
+
+
+def check_is_dock(folder: DockFolder) -> None:
+    """Raise NotADockError for a folder that is no dock's."""
+    if not folder.tls_key_file.exists():
+        raise NotADockError(folder.path)
+
+
+def check_own_dock(folder: DockFolder, authority: AuthorityFolder) -> None:
+    """Raise NotADockError, or OtherAuthorityError for a dock that another authority has set up.
+
+    Of the authority no more than its certificate is needed.
+    """
+    check_is_dock(folder)
+    _check_same_authority(folder, authority)
+
+
+def _check_same_authority(folder: DockFolder, authority: AuthorityFolder) -> None:
+    if load_certificate(folder.authority_file) != authority.certificate():
+        raise OtherAuthorityError(folder.path)
+
+
+def _check_id_is_free(folder: DockFolder, authority: AuthorityFolder, dock_id: str) -> None:
+    """Raise DockTakenError where the authority has certified a key by this id that is not the folder's."""
+    for kind, key_file in (("tls", folder.tls_key_file), ("signer", folder.signer_key_file)):
+        register = authority.docks / f"{dock_id}.{kind}.crt"
+        if register.exists() and not (
+            key_file.exists() and load_certificate(register).public_key() == load_key(key_file).public_key()
+        ):
+            raise DockTakenError(dock_id)
+
+
+def _answered_for(host_names: Sequence[str]) -> tuple[str, ...]:
+    """Return what a dock's TLS certificate names: its hosts, and the bays' address, by which every unit calls it."""
+    return (*host_names, *(() if BAYS_ADDRESS in host_names else (BAYS_ADDRESS,)))
 
 
 def _make_settings(setup: SetUp, folder: DockFolder, plan: DockPlan) -> None:
@@ -157,7 +208,7 @@ def _make_certificates(
     setup: SetUp, folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime
 ) -> None:
     wanted = (
-        (Role.DOCK, folder.tls_key_file, folder.tls_certificate_file, "tls", plan.host_names),
+        (Role.DOCK, folder.tls_key_file, folder.tls_certificate_file, "tls", _answered_for(plan.host_names)),
         (Role.DOCK_SIGNER, folder.signer_key_file, folder.signer_certificate_file, "signer", ()),
     )
     for role, key_file, certificate_file, kind, host_names in wanted:
@@ -166,13 +217,7 @@ def _make_certificates(
             holder = Holder(role, plan.dock_id)
             certificate = authority.issuer().issue(holder, load_key(key_file).public_key(), at, host_names)
             setup.file(register, pem(certificate), f"the authority's copy of the {role.value} certificate")
-        if _is_for_another_key(load_certificate(register), key_file):
-            raise DockTakenError(plan.dock_id)
         setup.file(certificate_file, register.read_bytes(), f"certificate of the {role.value}")
-
-
-def _is_for_another_key(certificate: x509.Certificate, key_file: Path) -> bool:
-    return certificate.public_key() != load_key(key_file).public_key()
 
 
 def _copy_keyslots(setup: SetUp, folder: DockFolder, authority: AuthorityFolder) -> None:

@@ -11,7 +11,7 @@ from evidence.enrolment import Answer, Confirmed, Issued, Register, requested_ke
 from evidence.enrolment_files import EnrolmentFiles
 from evidence.errors import MirrorcamError
 from provisioning.authority import AuthorityFolder
-from provisioning.dock import NotADockError, update_dock
+from provisioning.dock import BAYS_ADDRESS, check_own_dock, update_dock
 from provisioning.issuing import Issuer, pem
 from provisioning.placing import FolderInUseError, SetUp, exclusively
 from provisioning.policies import policy_in_force
@@ -29,8 +29,9 @@ class Signed:
 
 
 def bays_url(settings: DockSettings) -> str:
-    """Return where units find a dock's bays, by the first of its names."""
-    host = settings.host_names[0]
+    """Return where units find a dock's bays: at the address that all docks have there, else by its first name."""
+    everywhere = settings.bays_address in {"::", BAYS_ADDRESS}
+    host = BAYS_ADDRESS if everywhere else settings.host_names[0]
     return f"https://{f'[{host}]' if ':' in host else host}:{settings.bays_port}"
 
 
@@ -45,9 +46,11 @@ class SigningDesk:
     def __init__(
         self, authority: AuthorityFolder, dock: DockFolder, dock_url: str | None, now: Callable[[], datetime]
     ) -> None:
-        """Read the authority's key, once. Raises NotADockError, NoAuthorityError, KeyFileError or SettingsError."""
-        if not dock.tls_key_file.exists():
-            raise NotADockError(dock.path)
+        """Read the authority's key, once.
+
+        Raises NotADockError, OtherAuthorityError, NoAuthorityError, NotAnAuthorityError, KeyFileError or SettingsError.
+        """
+        check_own_dock(dock, authority)
         self._authority = authority
         self._issuer: Issuer = authority.issuer()
         self._dock = dock
@@ -58,7 +61,7 @@ class SigningDesk:
     def run(self, stop: threading.Event, opened: Callable[[], None]) -> Iterator[Signed]:
         """Keep enrolment open until `stop` is set, and yield each request that was answered.
 
-        Raises CertificateError for a dock of another authority, EnrolmentOpenError or OSError.
+        Raises CertificateError for a dock whose certificate is over, EnrolmentOpenError or OSError.
         """
         self._check_dock()
         update_dock(self._dock, self._authority, self._now())

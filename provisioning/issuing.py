@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from evidence.certificates import Holder, Role
+from evidence.errors import NotGenuineError
 
 # The authority outlives every device; twenty years is the life of the town's own records, not of a key in daily use.
 AUTHORITY_LIFE = timedelta(days=20 * 365)
@@ -36,6 +37,16 @@ _USAGE = {
 }
 
 DevicePublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
+
+
+class NoTownError(NotGenuineError):
+    """An authority's certificate has no organisation, which is where ours name their town."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The authority's certificate names no town, so 'mirrorcam-provision authority create' did not make it: "
+            "name the town's authority folder."
+        )
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,11 @@ def issue_authority(key: ec.EllipticCurvePrivateKey, town: str, at: datetime) ->
 
 
 def town_of(certificate: x509.Certificate) -> str:
-    """Return the town that an authority's certificate names."""
-    return str(certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value)
+    """Return the town that an authority's certificate names; raises NoTownError."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    if not names:
+        raise NoTownError
+    return str(names[0].value)
 
 
 def pem(certificate: x509.Certificate) -> bytes:

@@ -116,11 +116,15 @@ def enrol_unit(
 ) -> SetUp:
     """Put into a folder all that a unit needs beside its key; the authority keeps a copy of the certificate.
 
-    Raises UnitTakenError, UnitRevokedError, WouldOverwriteError, NoAuthorityError, NoPolicyError or SchemaError.
+    Raises UnitTakenError, UnitRevokedError, WouldOverwriteError, NoAuthorityError, NotAnAuthorityError, NoPolicyError
+    or SchemaError.
     """
     setup = SetUp()
-    setup.folder(folder.path)
     with exclusively(authority.path):
+        known = folder.authority_file
+        if known.exists() and known.read_bytes() != pem(authority.certificate()):
+            raise WouldOverwriteError(known, "it is another authority's")
+        setup.folder(folder.path)
         _make_settings(setup, folder, enrolment.unit_id, dock_url)
         _make_certificate(setup, folder, authority, enrolment, at)
     setup.file(folder.authority_file, pem(authority.certificate()), "certificate of the authority")

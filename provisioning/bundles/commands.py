@@ -8,11 +8,12 @@ import typer
 
 from dock_station.settings import DockFolder
 from evidence.commandline import examples, group
-from provisioning.authority import AuthorityFolder, NoAuthorityError
+from provisioning.authority import AuthorityFolder
 from provisioning.bundles.making import make_bundle
 from provisioning.bundles.publishing import publish_bundle, withdraw_bundle
 from provisioning.card.image import check_image
 from provisioning.card.public_side import check_publisher
+from provisioning.dock import check_own_dock
 from provisioning.options import AuthorityOption
 from provisioning.printing import print_steps, progress_bars, say
 
@@ -47,8 +48,7 @@ def _bundle_make(
     the bundle is being made; the authority's key stays where it is.
     """
     folder = AuthorityFolder(authority)
-    if not folder.key_file.exists():
-        raise NoAuthorityError(folder.key_file)
+    folder.issuer()  # before work that takes long
     is_signed = check_publisher(image, publisher, folder)
     with progress_bars() as progress:
         checked = check_image(image, progress)
@@ -72,8 +72,11 @@ def _bundle_publish(
     Its signature and every bit of it are checked. Of the authority no more than `authority.crt` is needed, so on a
     dock itself `--authority` may name the dock's folder.
     """
+    folder = AuthorityFolder(authority)
     for dock in into:
-        print_steps(publish_bundle(bundle, AuthorityFolder(authority), DockFolder(dock), _now()))
+        check_own_dock(DockFolder(dock), folder)
+    for dock in into:
+        print_steps(publish_bundle(bundle, folder, DockFolder(dock), _now()))
 
 
 @bundle_app.command("withdraw", epilog=examples("mirrorcam-provision bundle withdraw --into dock"))

@@ -10,23 +10,16 @@ from dock_station.settings import DockFolder
 from evidence.certificates import Authority
 from evidence.docking import UpdateOffer
 from evidence.durable import sync_folder
-from evidence.errors import EnvironmentalError, MirrorcamError, NotGenuineError
+from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.release import Release
 from evidence.strict import SchemaError
 from evidence.update_files import UpdateFiles
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.reading import Bundle, BundleRefusedError, read_bundle
-from provisioning.dock import NotADockError
+from provisioning.dock import check_is_dock, check_own_dock
 from provisioning.placing import SetUp, exclusively
 
 _PIECE = 4 << 20  # bytes copied at a time
-
-
-class OtherAuthorityError(NotGenuineError):
-    """A dock belongs to another authority than the one that was named."""
-
-    def __init__(self, dock: Path) -> None:
-        super().__init__(f"The dock in {dock} is another authority's: name the one that it was set up with.")
 
 
 class OlderBundleError(MirrorcamError):
@@ -73,7 +66,8 @@ def publish_bundle(bundle: Path, folder: AuthorityFolder, dock: DockFolder, at: 
     NotADockError, OtherAuthorityError, BundleRefusedError, OlderBundleError, SameReleaseError, NoRoomError,
     OfferUnusableError or OSError.
     """
-    authority = _authority_of(folder, dock)
+    check_own_dock(dock, folder)
+    authority = dock.authority()
     files = dock.updates
     files.prepare()
     setup = SetUp()
@@ -94,7 +88,7 @@ def publish_bundle(bundle: Path, folder: AuthorityFolder, dock: DockFolder, at: 
 
 def withdraw_bundle(dock: DockFolder) -> bool:
     """End a dock's offer, and remove its bundle; False where there was none. Raises NotADockError or OSError."""
-    _check_dock(dock)
+    check_is_dock(dock)
     files = dock.updates
     files.prepare()
     with exclusively(files.path):
@@ -104,19 +98,6 @@ def withdraw_bundle(dock: DockFolder) -> bool:
         files.unfinished_file.unlink(missing_ok=True)
         _remove_others(files, keep=None)
     return was_offered
-
-
-def _authority_of(folder: AuthorityFolder, dock: DockFolder) -> Authority:
-    _check_dock(dock)
-    authority = dock.authority()
-    if folder.certificate() != authority.certificate:
-        raise OtherAuthorityError(dock.path)
-    return authority
-
-
-def _check_dock(dock: DockFolder) -> None:
-    if not dock.tls_key_file.exists():
-        raise NotADockError(dock.path)
 
 
 def _offered(files: UpdateFiles) -> UpdateOffer | None:

@@ -22,6 +22,7 @@ from provisioning.card.public_side import PublicSide, check_publisher, read_publ
 from provisioning.card.repeating import Series
 from provisioning.card.signing import sign_image
 from provisioning.card.writing import write_card
+from provisioning.dock import BAYS_ADDRESS
 from provisioning.issuing import town_of
 from provisioning.options import AuthorityOption, dock_url
 from provisioning.printing import progress_bars, say
@@ -29,6 +30,9 @@ from provisioning.printing import progress_bars, say
 # What appliance.settings takes as a screen.
 _WIDEST, _HIGHEST = 1920, 1200
 _NARROWEST, _LOWEST = 160, 120
+
+# Where every dock's enrolment is, unless its dock.toml names another port.
+ENROLMENT_URL = f"https://[{BAYS_ADDRESS}]:8445"
 
 card_app = group("The cards that units start from.")
 image_app = group("The images that cards are written from.")
@@ -49,10 +53,9 @@ def _screen(text: str | None) -> str | None:
 @card_app.command(
     "write",
     epilog=examples(
-        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img --authority town "
-        "--dock-url https://[fd6d:6972:726f::1]:8445",
+        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img --authority town",
         "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img.xz --authority town "
-        "--dock-url https://[fd6d:6972:726f::1]:8445 --device /dev/sdb --confirm sdb",
+        "--device /dev/sdb --confirm sdb",
     ),
 )
 def _card_write(
@@ -60,7 +63,7 @@ def _card_write(
     authority: AuthorityOption,
     url: Annotated[
         str, typer.Option("--dock-url", callback=dock_url, help="Where the unit asks the dock to be enrolled.")
-    ],
+    ] = ENROLMENT_URL,
     screen: Annotated[
         str | None, typer.Option(callback=_screen, metavar="WxH", help="The unit's screen, as in 800x480.")
     ] = None,
@@ -119,9 +122,9 @@ def _image_sign(
     What is signed is the `.sha256` file, by the key that signs policies; the signature is put beside it.
     """
     folder = AuthorityFolder(authority)
+    town = town_of(folder.certificate())
     with progress_bars() as progress:
         signature = sign_image(image, folder, datetime.now(UTC), progress)
-    town = town_of(folder.certificate())
     say(f"{signature} is the signature of the policy signer of {town}: give it away with the image and its .sha256.")
 
 

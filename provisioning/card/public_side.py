@@ -10,22 +10,14 @@ from cryptography.exceptions import InvalidSignature
 from evidence.certificates import Authority, Role, load_certificate
 from evidence.errors import EnvironmentalError, NotGenuineError
 from evidence.signature import SIGNATURE_BYTES, verify
-from provisioning.authority import AuthorityFolder
+from provisioning.authority import AuthorityFolder, NotAnAuthorityError
 from provisioning.card.image import digest_file
-from provisioning.issuing import pem, town_of
+from provisioning.issuing import NoTownError, pem, town_of
 from provisioning.keys import load_authority_key
 
 # What the unit reads: the names of the files in its folder (appliance.settings.UnitFolder).
 AUTHORITY_NAME = "authority.crt"
 ENROLMENT_NAME = "enrolment.toml"
-
-
-class NotAnAuthorityError(NotGenuineError):
-    """A folder's certificate is not that of an authority, or does not go with the folder's other files."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is not an authority's certificate: {reason}; name the town's authority folder.")
-        self.path = path
 
 
 class ImageOfOthersError(NotGenuineError):
@@ -123,7 +115,7 @@ def _check_is_authority(path: Path, certificate: x509.Certificate, at: datetime)
         raise NotAnAuthorityError(path, "it may not issue others") from error
     except (InvalidSignature, ValueError, TypeError) as error:
         raise NotAnAuthorityError(path, "another one issued it") from error
-    except IndexError as error:
+    except NoTownError as error:
         raise NotAnAuthorityError(path, "it names no town") from error
     if not constraints.ca:
         raise NotAnAuthorityError(path, "it may not issue others")

@@ -6,9 +6,9 @@ from pathlib import Path
 from evidence.certificates import Authority, Role, load_certificate
 from evidence.durable import write_durably
 from evidence.signature import SignatureError, verify
-from provisioning.authority import AuthorityFolder
+from provisioning.authority import AuthorityFolder, NotAnAuthorityError
 from provisioning.card.image import Progress, check_image, digest_file
-from provisioning.card.public_side import NotAnAuthorityError, signature_file
+from provisioning.card.public_side import signature_file
 
 
 def sign_image(image: Path, folder: AuthorityFolder, at: datetime, progress: Progress) -> Path:

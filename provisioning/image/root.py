@@ -13,7 +13,7 @@ def ready_tree(profile: Profile, arch: Arch, cache: Path) -> Path:
     """Return the tree of a profile's packages, built now if `cache` has it not; nobody may write to it.
 
     Raises ArchiveUnreachableError or ProgramFailedError.
-    A build that is interrupted leaves nothing that the next one would take for whole.
+    A build that is interrupted leaves nothing; one that was killed leaves what the next one removes.
     """
     cache.mkdir(parents=True, exist_ok=True)
     done = cache / f"{profile.name}-{arch}-{profile.digest}"
@@ -22,11 +22,15 @@ def ready_tree(profile: Profile, arch: Arch, cache: Path) -> Path:
         if not done.exists():
             unfinished = done.with_suffix(".new")
             shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
             for archive in profile.archives:
                 archive.check()
-            _build(profile, arch, cache, unfinished)
-            unfinished.rename(done)
+            unfinished.mkdir()
+            try:
+                _build(profile, arch, cache, unfinished)
+                unfinished.rename(done)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
             _forget_others(done, f"{profile.name}-{arch}-*")
     return done / "tree"
 

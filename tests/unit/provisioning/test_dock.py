@@ -13,6 +13,7 @@ from evidence.certificates import Role, holder_of, load_certificate
 from evidence.strict import SchemaError
 from provisioning.authority import AuthorityFolder
 from provisioning.dock import (
+    BAYS_ADDRESS,
     DockPlan,
     DockTakenError,
     HostNameError,
@@ -95,8 +96,29 @@ def test_settings_that_the_plan_does_not_state_are_the_towns_own(dock: DockFolde
 
 
 def test_a_second_dock_cannot_take_the_first_ones_id(dock: DockFolder, town: AuthorityFolder, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in town.path.rglob("*") if path.is_file()}
     with pytest.raises(DockTakenError, match="choose another id"):
         create_dock(DockFolder(tmp_path / "other"), town, PLAN, NOW)
+    assert not (tmp_path / "other").exists()
+    assert {path: path.read_bytes() for path in town.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_dock_that_lost_its_keys_does_not_get_its_id_for_others(dock: DockFolder, town: AuthorityFolder) -> None:
+    dock.tls_key_file.unlink()
+    with pytest.raises(DockTakenError, match="choose another id"):
+        create_dock(dock, town, PLAN, NOW)
+    assert not dock.tls_key_file.exists()
+
+
+def test_a_dock_answers_at_the_bays_address_whatever_hosts_it_was_given(town: AuthorityFolder, tmp_path: Path) -> None:
+    network = Path(__file__).parents[3] / "systemd/network/dock/10-mirrorcam-bridge.network"
+    assert f"Address={BAYS_ADDRESS}/64" in network.read_text()
+    folder = DockFolder(tmp_path / "dock")
+    create_dock(folder, town, DockPlan("town-hall", ("dock.example",)), NOW)
+    for at in (NOW, NOW + timedelta(days=800)):
+        openssl("verify", "-verify_ip", BAYS_ADDRESS, "-CAfile", folder.authority_file, folder.tls_certificate_file)
+        renew_dock(folder, town, at)
+    assert folder.settings().host_names == ("dock.example",)
 
 
 @pytest.mark.parametrize("host", ["", "Dock.Example", "dock..example", "https://dock.example", "-dock", "300.1.2.3.4."])

@@ -14,14 +14,14 @@ from evidence.enrolment import Answer, Confirmed, Register, key_sha256
 from evidence.enrolment_files import EnrolmentOpenError
 from evidence.policy import open_signed
 from provisioning.authority import AuthorityFolder, create_authority
-from provisioning.dock import DockPlan, NotADockError, create_dock
+from provisioning.dock import DockPlan, NotADockError, OtherAuthorityError, create_dock
 from provisioning.enrolment import Signed, SigningDesk
 from provisioning.placing import exclusively
 from provisioning.policies import profile, sign_policy
 from provisioning.units import UnknownUnitError, enrolled_units, reissue_unit, revoke_unit, waits_for_reissue
 from tests.unit.provisioning.conftest import CHEAP, NOW
 
-PLAN = DockPlan("town-hall", ("fd6d::1", "dock.example"))
+PLAN = DockPlan("town-hall", ("dock.example", "fd6d::1"))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_was_confirmed_is_signed_with_all_that_a_unit_needs(town: Authority
     answer = dock.enrolment.answer_of(name)
     assert answer
     assert answer.issued
-    assert answer.issued.dock_url == "https://[fd6d::1]:8444"
+    assert answer.issued.dock_url == "https://[fd6d:6972:726f::1]:8444"
     assert answer.issued.revocations == town.revocations_file.read_bytes()
     assert open_signed(answer.issued.policy, town.authority(), NOW).policy.policy_id == "bocholt-1"
     issued = certificate(dock, name)
@@ -212,8 +212,8 @@ def test_a_dock_of_another_authority_is_not_opened(town: AuthorityFolder, dock: 
     create_authority(other, town="Otherton", reviewer="a-example", passphrases=CHEAP, at=NOW)
     sign_policy(other, profile("bocholt"))
     before = dock.policy_file.read_bytes()
-    with pytest.raises(CertificateError, match="another authority issued it"):
-        next(SigningDesk(other, dock, None, lambda: NOW).run(threading.Event(), lambda: None))
+    with pytest.raises(OtherAuthorityError, match=r"The dock in .* is another authority's"):
+        SigningDesk(other, dock, None, lambda: NOW)
     assert dock.policy_file.read_bytes() == before
     with pytest.raises(NotADockError):
         SigningDesk(town, DockFolder(tmp_path), None, lambda: NOW)

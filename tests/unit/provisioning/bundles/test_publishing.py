@@ -15,13 +15,12 @@ from provisioning.bundles.publishing import (
     NoRoomError,
     OfferUnusableError,
     OlderBundleError,
-    OtherAuthorityError,
     SameReleaseError,
     publish_bundle,
     withdraw_bundle,
 )
 from provisioning.bundles.reading import BundleRefusedError
-from provisioning.dock import NotADockError
+from provisioning.dock import NotADockError, OtherAuthorityError
 from provisioning.units import revoke_unit
 from tests.bundles import NEWER, RELEASE, update_image
 from tests.cards import run

@@ -8,10 +8,9 @@ import pytest
 from cryptography import x509
 
 from evidence.certificates import CertificateError, CertificateFileError, load_certificate
-from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
+from provisioning.authority import AuthorityFolder, NoAuthorityError, NotAnAuthorityError, create_authority
 from provisioning.card.public_side import (
     ImageOfOthersError,
-    NotAnAuthorityError,
     NotSignedError,
     check_publisher,
     read_public_side,

@@ -10,9 +10,9 @@ import pytest
 
 from evidence.certificates import CertificateError
 from evidence.signature import SigningKeyError
-from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
+from provisioning.authority import AuthorityFolder, NoAuthorityError, NotAnAuthorityError, create_authority
 from provisioning.card.image import ImageChangedError, ImageMissingError, NotAnImageError
-from provisioning.card.public_side import ImageOfOthersError, NotAnAuthorityError, check_publisher
+from provisioning.card.public_side import ImageOfOthersError, check_publisher
 from provisioning.card.signing import sign_image
 from tests.cards import publish
 from tests.unit.provisioning.conftest import CHEAP, NOW, openssl
