@@ -61,7 +61,7 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     _make_people(target, profile.epoch)
     _take_radios_out(target)
     _list_libraries(target)
-    _clamp_times(target, profile.epoch)
+    clamp_times(target, profile.epoch)
 
 
 def installed_by(profile: Profile) -> Installed:
@@ -133,7 +133,7 @@ def _list_libraries(tree: Path) -> None:
     run(*emulator, str(tree / "usr/sbin/ldconfig"), "-r", str(tree))
 
 
-def _clamp_times(tree: Path, epoch: int) -> None:
+def clamp_times(tree: Path, epoch: int) -> None:
     """Let nothing be younger than the packages; what is older keeps its time: by it Python knows what is compiled."""
     for place in all_of(tree):
         if place.lstat().st_mtime > epoch:
