@@ -69,7 +69,8 @@ def write_parts(profile: Profile, tree: Path, folder: Path, name: str) -> None:
     write_boot(profile, tree, folder / "boot.vfat")
     write_firmware(profile, tree, folder / "firmware.vfat")
     write_data(profile, folder / "data.ext4")
-    (folder / "genimage.cfg").write_text(card_config(name), encoding="utf-8")
+    # By "genimage.cfg" rpi-image-gen would describe the card to Raspberry Pi's provisioner, which knows no squashfs.
+    (folder / "genimage.mirrorcam.cfg").write_text(card_config(name), encoding="utf-8")
 
 
 def _facts(profile: Profile) -> Mapping[str, str]:
