@@ -14,7 +14,7 @@ from provisioning.image.partitions import card_config, write_data
 from provisioning.image.profiles import RECIPE, Profile
 from provisioning.image.python_packages import SITE, install_checkout, install_locked
 from provisioning.image.slots import write_boot, write_firmware, write_root
-from provisioning.image.tree import RADIOS, put_our_files
+from provisioning.image.tree import RADIOS, clamp_times, put_our_files
 
 _FILES = "files"  # not below layer/ as others' are: rpi-image-gen takes every YAML file in there for a layer
 
@@ -64,11 +64,13 @@ def write_parts(profile: Profile, tree: Path, folder: Path, name: str) -> None:
 
     Raises ProgramFailedError.
     """
+    clamp_times(tree, profile.epoch)
     write_root(profile, tree, folder / "root.squashfs")
     write_boot(profile, tree, folder / "boot.vfat")
     write_firmware(profile, tree, folder / "firmware.vfat")
     write_data(profile, folder / "data.ext4")
-    (folder / "genimage.cfg").write_text(card_config(name), encoding="utf-8")
+    # By "genimage.cfg" rpi-image-gen would describe the card to Raspberry Pi's provisioner, which knows no squashfs.
+    (folder / "genimage.mirrorcam.cfg").write_text(card_config(name), encoding="utf-8")
 
 
 def _facts(profile: Profile) -> Mapping[str, str]:

@@ -22,16 +22,17 @@ _MODULES = (
 # What building leaves in a root, which is of no use on a unit and differs from build to build; what a boot partition is
 # made of; and devices, which are the kernel's own (devtmpfs).
 _LEFT_OUT = ("boot", "dev", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
+_RESOLVER = "etc/resolv.conf"  # mmdebstrap copies the builder's: a unit asks nobody for a name
 _FIRMWARE_FIRST = ("bootcode.bin",)  # what a Pi 3 and a Zero 2 W look for on a card's first partition
 
 
 def write_root(profile: Profile, tree: Path, target: Path) -> None:
     """Write the root slot's content; raises ProgramFailedError."""
     options = ("-noappend", "-no-progress", "-quiet", "-comp", "zstd", "-Xcompression-level", "15", "-b", "256K")
-    left_out = ("-wildcards", "-e", *(f"{place}/{each}" for place in _LEFT_OUT for each in ("*", ".*")))
+    left_out = (*(f"{place}/{each}" for place in _LEFT_OUT for each in ("*", ".*")), _RESOLVER)
     run(
         *("mksquashfs", str(tree), str(target), *options, "-mkfs-time", str(profile.epoch), "-no-exports", "-xattrs"),
-        *left_out,
+        *("-wildcards", "-e", *left_out),
     )
 
 

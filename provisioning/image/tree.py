@@ -61,7 +61,7 @@ def finish_tree(profile: Profile, packages: Path, runnable: Path, target: Path) 
     _make_people(target, profile.epoch)
     _take_radios_out(target)
     _list_libraries(target)
-    _clamp_times(target, profile.epoch)
+    clamp_times(target, profile.epoch)
 
 
 def installed_by(profile: Profile) -> Installed:
@@ -80,7 +80,6 @@ def put_our_files(profile: Profile, tree: Path) -> None:
     _put_services(tree)
     installed = installed_by(profile)
     _tell_rauc_what_it_is(tree, installed.compatible)
-    (tree / "etc/hostname").write_text("mirrorcam\n", encoding="ascii")
     (tree / RELEASE_FILE).write_text(installed.text(), encoding="ascii")
     (tree / "etc/machine-id").write_bytes(b"")  # a new one at each start, in RAM: machine-id(5)
     (tree / "usr/lib/clock-epoch").touch()  # a unit's clock never begins before its image: systemd-timesyncd(8)
@@ -133,8 +132,9 @@ def _list_libraries(tree: Path) -> None:
     run(*emulator, str(tree / "usr/sbin/ldconfig"), "-r", str(tree))
 
 
-def _clamp_times(tree: Path, epoch: int) -> None:
+def clamp_times(tree: Path, epoch: int) -> None:
     """Let nothing be younger than the packages; what is older keeps its time: by it Python knows what is compiled."""
     for place in all_of(tree):
-        if place.lstat().st_mtime > epoch:
+        # Only root can make devices: who builds without being root has touched their folder, who is root has not.
+        if place.lstat().st_mtime > epoch or place == tree / "dev":
             os.utime(place, (epoch, epoch), follow_symlinks=False)

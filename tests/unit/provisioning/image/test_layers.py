@@ -109,20 +109,6 @@ def test_drivers_of_radios_are_out_and_others_stay(tmp_path: Path) -> None:
     assert (modules / "kernel/drivers/usb").is_dir()
 
 
-def test_nothing_in_a_root_is_younger_than_its_packages(tmp_path: Path) -> None:
-    folder, root = texts(PROFILE, tmp_path / "layers"), tmp_path / "root"
-    root.mkdir()
-    for name, moment in (("old", PROFILE.epoch - 5), ("new", PROFILE.epoch + 5)):
-        (root / name).write_text(name)
-        os.utime(root / name, (moment, moment))
-    (root / "link").symlink_to("/nowhere")
-    os.utime(root, (PROFILE.epoch + 5, PROFILE.epoch + 5))
-    run("sh", "-c", hook(folder / "layer/mirrorcam-unit.yaml", "touch"), "sh", str(root))
-    moments = {place.name: int(place.lstat().st_mtime) - PROFILE.epoch for place in (root, *root.iterdir())}
-    assert {name: min(moment, 0) for name, moment in moments.items()} == {"root": 0, "old": -5, "new": 0, "link": 0}
-    assert max(moments.values()) == 0
-
-
 def locked(folder: Path, arch: str, lock: Path) -> None:
     """Stands for what PyPI would have to be reached for."""
     assert (arch, lock) == ("arm64", RECIPE / "requirements.lock")
