@@ -135,6 +135,7 @@ class TestTheft:
         assert office.unit_dock(CARDS[2]).returncode == 0
         assert (vault / f"{theirs}.mp4.age").exists()
         assert not list(other.data.glob("*.age"))
+        assert units_at_the_dock(office)[UNITS[2]].split()[4] == "0", "no clip of it waits any more"
         check_replacement(office)
 
 
