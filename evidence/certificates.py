@@ -39,8 +39,8 @@ class Holder:
 class CertificateError(NotGenuineError):
     """A certificate is not one that we trust for what it is used for."""
 
-    def __init__(self, subject: str, reason: str) -> None:
-        super().__init__(f"The certificate of {subject} is refused: {reason}; have IT issue a new one.")
+    def __init__(self, subject: str, reason: str, remedy: str = "have IT issue a new one") -> None:
+        super().__init__(f"The certificate of {subject} is refused: {reason}; {remedy}.")
         self.subject = subject
         self.reason = reason
 

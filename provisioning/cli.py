@@ -43,6 +43,7 @@ from provisioning.units import (
     waits_for_reissue,
 )
 
+_OPEN = "Enrolment is open: put new units on the dock, and type their digits on its page Enrolment. Ctrl-C closes it."
 _ONE_OF = f"A shipped policy: {', '.join(PROFILES)}."
 
 
@@ -258,7 +259,7 @@ def _enrol_at_the_dock(authority: AuthorityFolder, dock: DockFolder, dock_url: s
     timer.daemon = True
     timer.start()
     enrolled = 0
-    for done in desk.run(stop, lambda: say("Enrolment is open: put new units on the dock. Ctrl-C closes it.")):
+    for done in desk.run(stop, lambda: say(_OPEN)):
         enrolled += done.refusal is None
         say(f"{done.unit_id}  refused: {done.refusal}" if done.refusal else f"{done.unit_id}  certificate issued")
     timer.cancel()

@@ -27,6 +27,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/unit/provisioning/card": ("debugfs", "losetup", "lsblk", "mkfs.ext4", "mkfs.vfat", "sfdisk", "zstd"),
     "tests/faults/test_card_faults.py": ("losetup", "mkfs.ext4", "mkfs.vfat", "sfdisk"),
     "tests/unit/provisioning/image/test_building.py": ("cpio", "genimage", "mcopy", "mksquashfs", "unshare"),
+    "tests/faults/test_morning_and_theft.py": ("debugfs", "ip", "losetup", "mksquashfs", "openssl", "rauc", "sfdisk"),
     "tests/virtual_pi": ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio"),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }

@@ -249,7 +249,7 @@ class DockClient:
         """Return what a failed exchange means; the reason behind a failed handshake is in what it was raised from."""
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return CertificateError(f"the dock {self._url}", _unlike(cause))
+                return _unlike(f"the dock {self._url}", cause)
             if isinstance(cause, ssl.SSLError) and "ALERT" in (cause.reason or ""):
                 alert = (cause.reason or "").lower().rpartition("alert_")[2].replace("_", " ")
                 return CertificateError("this unit", f"the dock says '{alert}'")
@@ -315,11 +315,12 @@ def _system_reason(error: BaseException) -> str | None:
     return next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), None)
 
 
-def _unlike(error: ssl.SSLCertVerificationError) -> str:
+def _unlike(dock: str, error: ssl.SSLCertVerificationError) -> CertificateError:
     # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, openssl/x509_vfy.h
     if error.verify_code in (62, 64):
-        return "it is for another host"
+        return CertificateError(dock, "it is for another host")
     # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, …SELF_SIGNED_CERT_IN_CHAIN, …UNABLE_TO_GET_ISSUER_CERT_LOCALLY and so on
     if error.verify_code in (2, 18, 19, 20, 21):
-        return "another authority issued it"
-    return error.verify_message
+        remedy = "put the unit on a dock of its own town, or have IT write its card anew"
+        return CertificateError(dock, "another authority issued it", remedy)
+    return CertificateError(dock, error.verify_message)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from dock_station.catalogue import rows
 from dock_station.catalogue.alarms import CLIP_REFUSED
 from dock_station.catalogue.tables import alarms, bays, clips, custody_entries, uploads
+from dock_station.catalogue.units import Unit
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ def count_received(connection: Connection, unit_id: str, since: datetime, before
     if before:
         found = found.where(clips.c.received_at < before)
     return connection.execute(found).scalar_one()
+
+
+def still_waiting(connection: Connection, unit: Unit) -> int | None:
+    """Return how many clips a unit has yet: those that it told of when it greeted, without what came in since."""
+    if unit.clips_waiting is None or unit.greeted_at is None:
+        return None
+    return max(0, unit.clips_waiting - count_received(connection, unit.unit_id, unit.greeted_at))
 
 
 def newest_received(connection: Connection, unit_id: str) -> datetime | None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dock_station import decisions
-from dock_station.catalogue import alarms, units
+from dock_station.catalogue import alarms, bays, units
 from dock_station.catalogue.units import Unit
 from dock_station.catalogue.updates import Told
 from dock_station.commands.common import (
@@ -37,6 +37,7 @@ def _list_units(folder: FolderOption) -> None:
     """
     with opened(folder) as dock, dock.catalogue.reading() as connection:
         known, authority = units.everyone(connection), dock.authority()
+        waiting = {unit.unit_id: bays.still_waiting(connection, unit) for unit in known}
         updates = read_updates(connection, dock.folder.updates)
     headings = (
         "Unit", "Issued to", "Last here (UTC)", "Clips waiting", "Battery", "Storage free", "Software", "Certificate",
@@ -46,7 +47,7 @@ def _list_units(folder: FolderOption) -> None:
             unit.unit_id,
             unit.wearer or "nobody",
             moment(unit.last_seen_at),
-            "–" if unit.clips_waiting is None else str(unit.clips_waiting),
+            "–" if waiting[unit.unit_id] is None else str(waiting[unit.unit_id]),
             "–" if unit.battery_percent is None else f"{unit.battery_percent} %",
             _storage(unit),
             _software(unit, updates.of(unit)),

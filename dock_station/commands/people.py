@@ -62,7 +62,7 @@ def add_person(
     password = secret(f"The password of {login}, 12 characters or more", "--password-file", password_file, twice=True)
     with opened(folder) as dock:
         People(dock).add(login, role, password, actor(), display_name=name, wearer=wearer)
-    say(f"{login} may sign in as {role}.")
+    say(f"{login} may sign in, in the role {role}.")
 
 
 @person_app.command("list")

@@ -7,7 +7,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection
 
-from dock_station.catalogue import alarms, clips, entries, units
+from dock_station.catalogue import alarms, bays, clips, entries, units
 from dock_station.catalogue.alarms import Alarm
 from dock_station.catalogue.clips import Wanted
 from dock_station.catalogue.units import Unit
@@ -28,6 +28,7 @@ class ShownUnit:
 
     unit: Unit
     clips_here: int
+    clips_waiting: int | None
     refused: tuple[Alarm, ...]
     software: Standing
 
@@ -56,6 +57,7 @@ def blueprint(site: Site) -> Blueprint:
                 ShownUnit(
                     unit,
                     clips.count(connection, Wanted(unit_id=unit.unit_id)),
+                    bays.still_waiting(connection, unit),
                     tuple(refused.pop(unit.unit_id, ())),
                     updates.of(unit),
                 )

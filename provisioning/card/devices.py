@@ -147,9 +147,10 @@ class CardTooSmallError(MirrorcamError):
     """The image does not fit onto the card."""
 
     def __init__(self, device: str, size: int, needed: int) -> None:
-        super().__init__(
-            f"{device} is too small: it has {megabytes(size)}, the image needs {megabytes(needed)}; take a larger card."
-        )
+        has, needs = megabytes(size), megabytes(needed)
+        if has == needs:  # cards of one label differ by a little
+            has, needs = f"{size} bytes", f"{needed} bytes"
+        super().__init__(f"{device} is too small: it has {has}, the image needs {needs}; take a larger card.")
         self.device, self.size, self.needed = device, size, needed
 
 

@@ -1,6 +1,7 @@
 """What an image is made of: the packages that all profiles share, and where each profile has them from."""
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class Archive:
             except httpx.HTTPStatusError as error:
                 raise ArchiveUnreachableError(place, f"it answers {error.response.status_code}", self.mirror) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ArchiveUnreachableError(place, str(error), self.mirror) from error
+                reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or "it does not answer"
+                raise ArchiveUnreachableError(place, reason, self.mirror) from error
 
     def lines(self, *, signed_by: bool = True) -> Iterator[str]:
         """Yield its lines for apt, with the name of its key or without: sources.list(5)."""

@@ -105,7 +105,8 @@ class TestMorning:
         office.write_cards("other.img", "foreign", authority="elsewhere")
         with office.enrolment() as signing, running_unit(office.unit("foreign").path, "--headless") as unit:
             sentence = unit.wait_for("enrolment_failed")["sentence"]
-            assert "another authority issued it" in sentence
+            assert "another authority issued it; put the unit on a dock of its own town" in sentence
+            office.note(("mirrorcam-unit", "run", "--folder", "foreign"), f"{sentence}\n", 0)
             signing.interrupt()
         assert not office.unit("foreign").settings_file.exists()
         assert "foreign" not in str(units_at_the_dock(office))
@@ -135,6 +136,7 @@ class TestTheft:
         assert office.unit_dock(CARDS[2]).returncode == 0
         assert (vault / f"{theirs}.mp4.age").exists()
         assert not list(other.data.glob("*.age"))
+        assert units_at_the_dock(office)[UNITS[2]].split()[4] == "0", "no clip of it waits any more"
         check_replacement(office)
 
 

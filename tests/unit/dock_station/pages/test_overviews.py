@@ -107,6 +107,17 @@ def test_a_unit_is_shown_as_it_was_when_it_was_last_here(pages: Pages, browser: 
     assert browser.get("/units").text.count('class="poor"') == 2
 
 
+def test_a_clip_that_a_unit_has_handed_over_waits_no_more(pages: Pages, browser: Browser) -> None:
+    waits = '<td data-label="Clips waiting" class="number">{}</td>'
+    pages.stored.store()  # of an earlier docking
+    pages.stored.time.jump(timedelta(minutes=1))
+    greet(pages, "unit-1", waiting=2)
+    pages.stored.time.jump(timedelta(minutes=1))
+    assert waits.format(2) in browser.get("/units").text
+    pages.stored.store()
+    assert waits.format(1) in browser.get("/units").text
+
+
 def test_a_refused_clip_stands_with_the_unit_that_brought_it(pages: Pages, browser: Browser) -> None:
     greet(pages, "unit-1")
     now = pages.stored.time.now()

@@ -198,7 +198,7 @@ def test_a_mounted_card_is_refused_whatever_is_confirmed(desk: Desk) -> None:
 def test_a_card_that_is_too_small_is_refused(desk: Desk) -> None:
     os.truncate(desk.card, IMAGE - 512)
     run("losetup", "--set-capacity", str(desk.device))
-    refused(desk.write(), 1, "too small: it has 21.0 MB, the image needs 21.0 MB")
+    refused(desk.write(), 1, f"too small: it has {IMAGE - 512} bytes, the image needs {IMAGE} bytes")
 
 
 class Typist:

@@ -120,7 +120,9 @@ def test_a_card_that_was_changed_for_another_is_noticed() -> None:
 
 
 def test_a_card_that_is_too_small_is_told_with_both_sizes() -> None:
-    with pytest.raises(CardTooSmallError, match=r"has 32\.0 GB, the image needs 32\.0 GB"):
+    with pytest.raises(CardTooSmallError, match=r"has 32\.0 GB, the image needs 64\.0 GB"):
+        devices.check_fits(named("sdb"), 64_000_000_000)
+    with pytest.raises(CardTooSmallError, match="has 32000000000 bytes, the image needs 32000000512 bytes"):
         devices.check_fits(named("sdb"), 32_000_000_512)
     devices.check_fits(named("sdb"), 32_000_000_000)
 
