@@ -33,6 +33,7 @@ from provisioning.policies import PROFILES, NoPolicyError, policy_file, profile,
 from provisioning.printing import print_steps, say
 from provisioning.station import Passphrases
 from provisioning.units import (
+    check_id_is_free,
     enrol_unit,
     enrolled_units,
     make_unit_key,
@@ -277,6 +278,7 @@ def _enrol_by_hand(
         if unit_id not in {None, enrolment.unit_id}:
             raise typer.BadParameter(f"the request is for '{enrolment.unit_id}'", param_hint="--id")
     elif unit_id is not None:
+        check_id_is_free(authority, unit_id, folder)
         setup, enrolment = make_unit_key(folder, unit_id)
     else:
         raise typer.BadParameter("give --id, or --request for a unit that is elsewhere")

@@ -74,6 +74,17 @@ class EnrolledUnit:
     revoked_at: datetime | None
 
 
+def check_id_is_free(authority: AuthorityFolder, unit_id: str, folder: UnitFolder) -> None:
+    """Raise UnitTakenError where an id belongs to another unit than the folder's, before a key is made for nothing."""
+    register = authority.units / f"{unit_id}.crt"
+    if not register.exists():
+        return
+    known = load_certificate(register)
+    is_its_own = folder.key_file.exists() and load_key(folder.key_file).public_key() == known.public_key()
+    if not is_its_own and not _may_follow(authority, unit_id, known):
+        raise UnitTakenError(unit_id)
+
+
 def make_unit_key(folder: UnitFolder, unit_id: str) -> tuple[SetUp, Enrolment]:
     """Make the unit's key in its own folder unless it is there; raises KeyFileError."""
     setup = SetUp()

@@ -208,6 +208,7 @@ WRONG = {
     "unit enrol u --authority town --id u --dock-url http://dock.example": (2, "https://dock.example:8444"),
     "unit enrol u --authority town --id u --dock-url https://dock.example:99999": (2, "https://dock.example:8444"),
     "unit enrol u --authority town --id u --dock-url https://dock.example/path": (2, "https://dock.example:8444"),
+    "unit enrol u --authority town --id unit-01 --dock-url https://dock.example": (1, "an id is used once"),
     "unit enrol u --authority town --request town --dock-url https://dock.example": (5, "name a file"),
     "unit list --authority dock": (5, "dock/authority.key is missing"),
     "policy sign --authority town --file nowhere.toml": (5, "name one that is there"),
