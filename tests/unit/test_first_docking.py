@@ -105,7 +105,7 @@ def test_while_enrolment_is_closed_a_new_unit_waits_and_can_be_switched_off(dock
         folder = dock.town.card("waits", port)
     dock.program.wait_for("stopped", listener="enrolment")
     with running_unit(folder.path, "--headless") as unit:
-        unit.wait_for("new_unit")
+        unit.wait_for("headless")
         unit.process.terminate()
         assert unit.end() == 0
         assert unit.events == ["new_unit", "headless", "stopped"]
