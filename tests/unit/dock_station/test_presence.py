@@ -68,7 +68,7 @@ def test_units_that_are_there_at_the_start_are_noted_and_what_an_earlier_run_lef
 
 
 def test_a_unit_is_noted_when_it_comes_and_forgotten_when_it_goes(here: Watched) -> None:
-    with here.watch(), capture_logs() as logs:
+    with capture_logs() as logs, here.watch():
         here.ports.news.put(unit("1-1.3", "unit-3"))
         here.becomes({"1-1.3": "unit-3"})
         here.ports.news.put(gone("1-1.3"))
@@ -124,7 +124,7 @@ def test_a_unit_that_was_taken_out_and_put_back_unheard_is_there_since_then(here
 
 def test_when_udev_breaks_it_is_asked_anew_and_what_changed_meanwhile_is_seen(here: Watched) -> None:
     here.ports.there = [unit("1-1.1", "unit-1")]
-    with here.watch(), capture_logs() as logs:
+    with capture_logs() as logs, here.watch():
         here.becomes({"1-1.1": "unit-1"})
         here.ports.there = [unit("1-1.2", "unit-2")]
         here.ports.news.put(UsbFailsError(OSError("no buffer space")))
