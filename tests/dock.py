@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from flask import Flask
 
+from dock_station.bays import door
+from dock_station.bays.refused import RefusedCertificates
 from dock_station.catalogue import alarms, clips, entries, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.schema import migrate
 from dock_station.catalogue.uploads import Upload
 from dock_station.clock import utc_now
 from dock_station.dock import Clock, Dock
+from dock_station.serving.http import Server
 from dock_station.serving.listeners import listen_at_the_bays, listening
+from dock_station.serving.tls import Contexts, bays_context
 from dock_station.settings import DockFolder
 from evidence import manifest as manifests
 from evidence import receipt as receipts
@@ -45,6 +50,7 @@ from evidence.signature import Signed
 from tests.pki import Identity, Pki, dock_folder
 
 Model = TypeVar("Model")
+App = TypeVar("App", bound=Callable[..., Iterable[bytes]])
 
 PATIENCE = 30  # seconds that a test waits for what takes milliseconds
 NO_RESERVE = "vault_reserve_bytes = 0"
@@ -364,6 +370,21 @@ def running(folder: DockFolder, pki: Pki, *, clock: Clock = utc_now) -> Iterator
             finally:
                 for visitor in running.visitors:
                     visitor.hang_up()
+    finally:
+        dock.close()
+
+
+@contextmanager
+def running_behind(folder: DockFolder, pki: Pki, wrap: Callable[[Flask], App]) -> Iterator[tuple[RunningDock, App]]:
+    """Open the bays of a dock that is set up, with what `wrap` makes of them before them; give both."""
+    dock = Dock.open(folder)
+    app = wrap(door.create_app(dock, RefusedCertificates(dock)))
+    server = Server(
+        address="localhost", port=0, app=app, contexts=Contexts(folder, bays_context), threads=8, max_body=0
+    )
+    try:
+        with listening("bays", server) as listener:
+            yield RunningDock(dock, pki, listener.port), app
     finally:
         dock.close()
 

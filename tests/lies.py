@@ -1,21 +1,15 @@
 """Docks that are not what they should be: real ones whose answers are changed on their way out."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from dock_station.bays import door
-from dock_station.bays.refused import RefusedCertificates
-from dock_station.dock import Dock
-from dock_station.serving.http import Server
-from dock_station.serving.listeners import listening
-from dock_station.serving.tls import Contexts, bays_context
 from dock_station.settings import DockFolder
 from evidence.signature import Signed
-from tests.dock import RunningDock
+from tests.dock import RunningDock, running_behind
 from tests.pki import Pki
 
 
@@ -58,16 +52,6 @@ class Mouth:
         return [answer.content]
 
 
-@contextmanager
-def lying_dock(folder: DockFolder, pki: Pki) -> Iterator[tuple[RunningDock, Mouth]]:
+def lying_dock(folder: DockFolder, pki: Pki) -> AbstractContextManager[tuple[RunningDock, Mouth]]:
     """Open the bays of a dock that is set up, with a mouth that can be taught to lie."""
-    dock = Dock.open(folder)
-    mouth = Mouth(door.create_app(dock, RefusedCertificates(dock)))
-    server = Server(
-        address="localhost", port=0, app=mouth, contexts=Contexts(folder, bays_context), threads=8, max_body=0
-    )
-    try:
-        with listening("bays", server) as listener:
-            yield RunningDock(dock, pki, listener.port), mouth
-    finally:
-        dock.close()
+    return running_behind(folder, pki, Mouth)

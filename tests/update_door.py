@@ -2,23 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from dock_station.bays import door
-from dock_station.bays.refused import RefusedCertificates
-from dock_station.dock import Dock
-from dock_station.serving.http import Server
-from dock_station.serving.listeners import listening
-from dock_station.serving.tls import Contexts, bays_context
 from dock_station.settings import DockFolder
 from evidence.docking import OUTCOME_PATH, UPDATE_PATH, UpdateOffer, UpdateOutcome
 from evidence.strict import read_json
-from tests.dock import RunningDock
+from tests.dock import RunningDock, running_behind
 from tests.pki import Pki
 from tests.signed_bundles import COMPATIBLE, NEWER
 
@@ -84,16 +78,6 @@ class UpdateDoor:
             yield content[at : at + BLOCK]
 
 
-@contextmanager
-def updating_dock(folder: DockFolder, pki: Pki) -> Iterator[tuple[RunningDock, UpdateDoor]]:
+def updating_dock(folder: DockFolder, pki: Pki) -> AbstractContextManager[tuple[RunningDock, UpdateDoor]]:
     """Open the bays of a dock that is set up, with a door for updates before them."""
-    dock = Dock.open(folder)
-    updates = UpdateDoor(door.create_app(dock, RefusedCertificates(dock)))
-    server = Server(
-        address="localhost", port=0, app=updates, contexts=Contexts(folder, bays_context), threads=8, max_body=0
-    )
-    try:
-        with listening("bays", server) as listener:
-            yield RunningDock(dock, pki, listener.port), updates
-    finally:
-        dock.close()
+    return running_behind(folder, pki, UpdateDoor)
