@@ -8,6 +8,15 @@ from urllib.parse import urlsplit
 import typer
 
 AuthorityOption = Annotated[Path, typer.Option("--authority", metavar="DIR", help="The authority's folder.")]
+ImageArgument = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")
+]
+PublisherOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--publisher", metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."
+    ),
+]
 
 
 def dock_url(text: str | None) -> str | None:

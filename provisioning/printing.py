@@ -59,3 +59,8 @@ def print_steps(setup: SetUp) -> None:
 def say(sentence: str) -> None:
     """Print a sentence."""
     Console(highlight=False, soft_wrap=True).print(sentence, markup=False)
+
+
+def say_image_is_whole(*, is_signed: bool) -> None:
+    """Tell of an image that has its digest, and the signature that it must have, whether it has one."""
+    say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")

@@ -14,8 +14,8 @@ from provisioning.bundles.publishing import publish_bundle, withdraw_bundle
 from provisioning.card.image import check_image
 from provisioning.card.public_side import check_publisher
 from provisioning.dock import check_own_dock
-from provisioning.options import AuthorityOption
-from provisioning.printing import print_steps, progress_bars, say
+from provisioning.options import AuthorityOption, ImageArgument, PublisherOption
+from provisioning.printing import print_steps, progress_bars, say, say_image_is_whole
 
 bundle_app = group("Updates: a bundle of an image, signed by the authority, which docks hand on to their units.")
 
@@ -32,15 +32,12 @@ IntoDocks = Annotated[
     ),
 )
 def _bundle_make(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")],
+    image: ImageArgument,
     authority: AuthorityOption,
     into: Annotated[
         Path | None, typer.Option("--into", metavar="FOLDER", help="Where the bundle is to be; else beside the image.")
     ] = None,
-    publisher: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."),
-    ] = None,
+    publisher: PublisherOption = None,
 ) -> None:
     """Make a bundle of an image: one slot of it, signed by a signer that the authority certifies for this bundle alone.
 
@@ -52,7 +49,7 @@ def _bundle_make(
     is_signed = check_publisher(image, publisher, folder)
     with progress_bars() as progress:
         checked = check_image(image, progress)
-    say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
+    say_image_is_whole(is_signed=is_signed)
     print_steps(make_bundle(checked, folder, into or image.parent, _now()))
 
 

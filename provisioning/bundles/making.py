@@ -1,6 +1,5 @@
 """Making a bundle of an image: slot a taken out, a signer certified for this one alone, RAUC putting it together."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from provisioning.authority import AuthorityFolder
 from provisioning.bundles.reading import read_bundle
 from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
 from provisioning.card.image import Image
+from provisioning.digest import sha256_of
 from provisioning.issuing import pem
 from provisioning.placing import FolderInUseError, SetUp, WouldOverwriteError, exclusively
 from provisioning.stock_programs import find, output
@@ -111,12 +111,7 @@ def _manifest(installed: Installed) -> str:
 
 
 def _digests(slot: Slot) -> dict[str, str]:
-    return {"boot": _sha256(slot.boot), "rootfs": _sha256(slot.root)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"boot": sha256_of(slot.boot), "rootfs": sha256_of(slot.root)}
 
 
 def _place(made: Path, bundle: Path) -> None:

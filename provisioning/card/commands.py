@@ -24,8 +24,8 @@ from provisioning.card.signing import sign_image
 from provisioning.card.writing import write_card
 from provisioning.dock import BAYS_ADDRESS
 from provisioning.issuing import town_of
-from provisioning.options import AuthorityOption, dock_url
-from provisioning.printing import progress_bars, say
+from provisioning.options import AuthorityOption, ImageArgument, PublisherOption, dock_url
+from provisioning.printing import progress_bars, say, say_image_is_whole
 
 # What appliance.settings takes as a screen.
 _WIDEST, _HIGHEST = 1920, 1200
@@ -59,7 +59,7 @@ def _screen(text: str | None) -> str | None:
     ),
 )
 def _card_write(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="What 'make image' made: .img, .img.xz or .img.zst.")],
+    image: ImageArgument,
     authority: AuthorityOption,
     url: Annotated[
         str, typer.Option("--dock-url", callback=dock_url, help="Where the unit asks the dock to be enrolled.")
@@ -73,10 +73,7 @@ def _card_write(
     confirm: Annotated[
         str | None, typer.Option(metavar="NAME", help="The card's name once more, as in sdb, for scripts.")
     ] = None,
-    publisher: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.crt", help="Whose signature the image must have; else the authority's, if any."),
-    ] = None,
+    publisher: PublisherOption = None,
     repeat: Annotated[
         bool, typer.Option("--repeat", help="Write each card that is put into this reader, until Ctrl-C.")
     ] = False,
@@ -97,7 +94,7 @@ def _card_write(
     is_signed = check_publisher(image, publisher, AuthorityFolder(authority))
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepared(image, public_side, Path(folder), disk)
-        say(f"The image is whole, and {'its signature is good' if is_signed else 'nobody has signed it'}.")
+        say_image_is_whole(is_signed=is_signed)
         choice.confirmed(disk)
         label = image.name.partition(".img")[0]
         if repeat:

@@ -1,6 +1,5 @@
 """Builds an image: the root of packages, the unit's root, its slots, the card; and what others check it by."""
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from evidence.durable import write_durably
+from provisioning.digest import sha256_of
 from provisioning.image.bootstrap import this_arch
 from provisioning.image.components import components_of
 from provisioning.image.partitions import write_card, write_data
@@ -59,14 +59,9 @@ def build_image(profile: Profile, folder: Path, cache: Path, say: Callable[[str]
         write_firmware(profile, packages, parts / "firmware.vfat")
         write_data(profile, parts / "data.ext4")
         image = write_card(name, parts, Path(work))
-        digest = _sha256(image)
+        digest = sha256_of(image)
         bill = components_of(profile, tree, digest)
         shutil.move(image, folder / image.name)
     write_durably(folder / f"{name}.cdx.json", bill.encode())
     write_durably(folder / f"{name}.img.sha256", f"{digest}  {name}.img\n".encode())
     return Built(folder / f"{name}.img", digest, folder / f"{name}.cdx.json")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
