@@ -100,7 +100,7 @@ class Authority:
         self._check_revocation(certificate, subject)
         holder = holder_of(certificate)
         if holder.role is not role:
-            raise CertificateError(subject, f"it is for a {holder.role.value}, not for a {role.value}")
+            raise CertificateError(subject, f"its role is {holder.role.value}, not {role.value}")
         return holder
 
     def has_revoked(self, serial_number: int) -> bool:

@@ -171,7 +171,7 @@ class TestWhatItSays:
             return Answer(answer.status, answer.headers, msgspec.json.encode(other.signed(answer.signed.content)))
 
         mouth.lies[SEAL] = signed_by_a_unit
-        self.fails(dock, unit, mouth, CertificateError, "it is for a unit, not for a dock-signer")
+        self.fails(dock, unit, mouth, CertificateError, "its role is unit, not dock-signer")
 
     def test_a_receipt_whose_signature_is_by_another_key_lets_nothing_go(
         self, dock: RunningDock, unit: Worn, mouth: Mouth, pki: Pki

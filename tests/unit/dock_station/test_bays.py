@@ -68,7 +68,7 @@ def test_the_docks_own_certificate_opens_no_bay(dock: RunningDock) -> None:
 
 def test_a_certificate_of_another_role_is_refused_with_a_sentence(dock: RunningDock) -> None:
     answer = dock.visitor(dock.pki.policy_signer()).create("x", 10)
-    assert "policy-signer, not for a unit" in answer.refuses(403, RefusalCode.CERTIFICATE)
+    assert "policy-signer, not unit" in answer.refuses(403, RefusalCode.CERTIFICATE)
 
 
 def test_a_unit_that_is_revoked_while_it_is_connected_is_refused_at_its_next_request(dock: RunningDock) -> None:

@@ -114,7 +114,7 @@ def test_a_receipt_that_no_dock_of_this_authority_signed_is_refused(case: Case, 
     later = msgspec.structs.replace(good, content=good.content.replace(b'"entries": 7', b'"entries": 8'))
     path = tmp_path / "receipt.json"
     for receipt, sentence in (
-        (by_a_unit, "it is for a unit, not for a dock-signer"),
+        (by_a_unit, "its role is unit, not dock-signer"),
         (by_another_dock, "has another dock_id than the clip"),
         (later, "The signature of this receipt does not fit"),
     ):

@@ -151,7 +151,7 @@ def test_one_that_the_dock_has_signed_is_refused(
     place: Path, authority: AuthorityFolder, dock: DockFolder, older: Path
 ) -> None:
     forged = signed_by(older, dock.tls_certificate_file, dock.tls_key_file, place / "forged.raucb")
-    with pytest.raises(BundleRefusedError, match="it is for a dock, not for a update-signer"):
+    with pytest.raises(BundleRefusedError, match="its role is dock, not update-signer"):
         publish_bundle(forged, authority, dock, now())
 
 
