@@ -31,10 +31,12 @@ from appliance.states import (
 )
 from appliance.timers import Timers
 from appliance.updates.signs import Sign, Signs
+from evidence.errors import EnvironmentalError
 from evidence.supervisor import Supervisor
 
 LIVE_SECONDS = 30.0  # the live picture without a recording: long enough to show somebody himself, then dark again
 CAMERA_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first failure in a row, the second, and so on
+CAMERA_RETRIES = 2  # with a camera that had worked; then a new process has it, for what holds it may be in this one
 RECORD_AGAIN_SECONDS = 5.0
 OFFLOAD_RETRY_SECONDS = 15.0
 
@@ -51,6 +53,13 @@ _EVENTS = {
     Input.UNDOCK: Event.UNDOCKED,
     Input.QUIT: Event.SHUT_DOWN,
 }
+
+
+class CameraLostError(EnvironmentalError):
+    """A camera that had worked does not come back in this process."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"The camera did not come back, so this process makes way for a new one. {sentence}")
 
 
 class Unit:
@@ -88,6 +97,7 @@ class Unit:
         self._now = self._looked_at = time.monotonic()
         self._pending: deque[News] = deque()
         self._camera_failures = 0
+        self._has_had_camera = False
         self._is_resuming = False
         self._actions: dict[Do, Callable[[], News | None]] = {
             Do.START_CAMERA: recording.start_camera,
@@ -99,7 +109,10 @@ class Unit:
         }
 
     def run(self) -> None:
-        """Work until the unit is switched off; then every clip is closed and the screen dark."""
+        """Work until the unit is switched off; then every clip is closed and the screen dark.
+
+        Raises CameraLostError, after the same, where somebody starts the unit again.
+        """
         try:
             self._face.entered(self._state)
             self._face.show(self._state, self._recording.status(), None, is_mirrored=True, hold=0)
@@ -209,9 +222,12 @@ class Unit:
         """Keep what the wearer is to read of it."""
         if news.event in (Event.CAMERA_READY, Event.RESUMED):
             self._camera_failures = 0
+            self._has_had_camera = True
         elif news.event in (Event.CAMERA_FAILED, Event.NOT_READY):
             self._camera_failures += 1
             self._recording.pause_camera()
+            if news.event is Event.CAMERA_FAILED and self._is_camera_given_up:
+                raise CameraLostError(news.sentence)
         elif news.event is Event.TOUCH_FOUND:
             self._journal.touch_found()
         elif news.event is Event.DISPLAY_FOUND:
@@ -221,6 +237,11 @@ class Unit:
         is_retry = before is State.FAULT and self._camera_failures > 1 and BRINGS.get(news.event) is Fault.CAMERA
         if not is_retry and news.event not in IGNORED[before]:  # a retry has been told
             self._note_trouble(news, before)
+
+    @property
+    def _is_camera_given_up(self) -> bool:
+        """Whether a new process would be worth a try; one that has never had a camera would be like this one."""
+        return self._has_had_camera and self._camera_failures > CAMERA_RETRIES and self._supervisor.starts_again
 
     def _note_resuming(self, event: Event) -> None:
         if event is Event.RESUMED:

@@ -39,6 +39,11 @@ class Supervisor:
         address = environ.get("NOTIFY_SOCKET", "")
         return cls(address if address[:1] in ("/", "@") else None, _watchdog_seconds(environ))
 
+    @property
+    def starts_again(self) -> bool:
+        """Whether there is a manager, which starts a process anew that has failed."""
+        return self._address is not None
+
     def ready(self) -> None:
         """Tell that all is up and at work; told once, however often it is called."""
         if not self._is_ready:

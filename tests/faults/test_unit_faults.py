@@ -1,14 +1,16 @@
 """What can be wrong with a unit's folder, camera or film: one clear sentence, an exit code, and nothing touched."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from appliance.settings import UnitFolder
+from appliance.unit import CAMERA_RETRIES, CAMERA_RETRY_SECONDS
 from tests.cameras import film
 from tests.dock import until
 from tests.pki import Pki, policy_toml, write_policy
-from tests.unit_process import UnitProcess, call, running_unit
+from tests.unit_process import UnitProcess, call, environment, running_unit
 from tests.worn import RECIPIENT, Worn, enrol
 
 NO_DOCK = "https://localhost:1"
@@ -124,6 +126,29 @@ class TestTheCamera:
             ended = unit.wait_for("recording_ended")
             assert (ended["ended_by"], ended["complete"]) == ("camera-failed", True)
             assert unit.wait_for("fault")["kind"] == "camera_failed"
+            unit.say("quit")
+            assert unit.end() == 0
+
+    def test_that_does_not_come_back_ends_a_process_that_is_started_again(
+        self, folder: UnitFolder, tmp_path: Path
+    ) -> None:
+        footage = film(tmp_path / "film.mp4", pictures=50)
+        managed = environment(NOTIFY_SOCKET=f"@{tmp_path.name}-nobody")
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}", with_environment=managed) as unit:
+            unit.wait_for("standby")
+            footage.write_bytes(b"")
+            footage.unlink()
+            assert unit.end() == 5
+            assert unit.events[-1] == "stopped"
+            assert unit.errors.startswith("mirrorcam-unit: The camera did not come back, so this process makes way")
+            assert unit.errors.count("\n") == 1
+
+    def test_that_was_never_there_is_waited_for_whoever_would_start_the_unit_again(self, folder: UnitFolder) -> None:
+        managed = environment(NOTIFY_SOCKET="@mirrorcam-nobody")
+        with running_unit(folder.path, "--headless", camera="v4l2:/dev/none", with_environment=managed) as unit:
+            unit.wait_for("fault")
+            with pytest.raises(subprocess.TimeoutExpired):
+                unit.process.wait(sum(CAMERA_RETRY_SECONDS[: CAMERA_RETRIES + 1]) + 1)
             unit.say("quit")
             assert unit.end() == 0
 
