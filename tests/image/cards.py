@@ -10,7 +10,7 @@ from dock_station.settings import DockFolder
 from provisioning.image.build import Built
 from tests.image.machine import RIG_SCRIPT, Disks, fresh_variables, machine_of, place_of, write_partition
 from tests.virtual_pi.camera import add_camera
-from tests.virtual_pi.cards import RIG, write_code_disk
+from tests.virtual_pi.cards import RIG, write_code_disk, write_disk
 from tests.virtual_pi.pi import VirtualPi, put_system_files
 from tests.virtual_pi.root import Root
 from tests.virtual_pi.town import CAMERA_SIZE, PANEL, SMALL_PANEL, Town
@@ -33,6 +33,16 @@ def docked_card_of(
     dock = folder / "dock.ext4"
     town.write_dock_disk(dock, mebibytes=DOCK_MEBIBYTES, add=add_to_dock)
     return docked(replace(_disks(built, root, town, folder, SMALL_PANEL), dock=dock), root, town, folder)
+
+
+def written_card_of(root: Root, town: Town, folder: Path, dock: Path) -> VirtualPi:
+    """Return a unit with `dock`'s folder at the other end of its cable, from the card that was written in `folder`."""
+    disks = disks_in(folder)
+    assert disks.dock is not None
+    fresh_variables(disks.variables)
+    _write_code(root, disks.code)
+    write_disk(dock, disks.dock, label="mc-dock", mebibytes=DOCK_MEBIBYTES)
+    return docked(disks, root, town, folder)
 
 
 def docked(disks: Disks, root: Root, town: Town, folder: Path) -> VirtualPi:

@@ -91,6 +91,14 @@ def write_partition(card: Path, label: str, content: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+def read_partition(card: Path, label: str, into: Path) -> Path:
+    """Copy a card's partition into a file, and return that."""
+    start, size = place_of(card, label)
+    command = ["dd", f"if={card}", f"of={into}", "bs=1M", f"skip={start}", f"count={size}"]
+    subprocess.run([*command, "iflag=skip_bytes,count_bytes", "conv=sparse"], check=True, capture_output=True)
+    return into
+
+
 def place_of(card: Path, label: str) -> tuple[int, int]:
     """Return where the partition with this label begins on a card, and how long it is, in bytes."""
     told = subprocess.run(["sfdisk", "--json", str(card)], check=True, capture_output=True).stdout

@@ -20,7 +20,7 @@ services="rig-agent rig-usb rig-touch rig-unit-network@unit"
 # An update must be newer than what runs, and both slots are of one build: so the first one is taken for an older release.
 if [ "$(cat /etc/mirrorcam-slot)" = a ]; then sed -i 's/^release=.*/release=0.0.1+20260101T000000Z/' /etc/mirrorcam-release; fi
 if [ -b /dev/vdd ]; then
-    cp -a --parents usr/lib/systemd/network usr/lib/systemd/system/mirrorcam-bays.service /
+    cp -a --parents usr/lib/systemd/network usr/lib/systemd/system/mirrorcam-bays.service usr/lib/systemd/system/mirrorcam-pages.service /
     systemd-sysusers usr/lib/sysusers.d/mirrorcam-dock.conf
     mkdir -p /var/lib/mirrorcam/dock
     mount -o noatime,nosuid,nodev,noexec /dev/vdd /var/lib/mirrorcam/dock

@@ -22,7 +22,7 @@ from provisioning.image.build import Built
 from tests.image.bundles import make_bundle, offer
 from tests.image.cards import disks_in, docked, docked_card_of
 from tests.image.firmware import is_set
-from tests.image.machine import Disks, place_of
+from tests.image.machine import Disks, place_of, read_partition
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.root import Root
 from tests.virtual_pi.talking import until
@@ -125,10 +125,7 @@ def _used(image: Path, start: int) -> int:
 
 def _trial(card: Path, folder: Path) -> bool:
     """Tell whether root has noted a trial, in the data partition as the next start mounts it."""
-    start, size = place_of(card, "data")
-    data = folder / "data.ext4"
-    copy = ["dd", f"if={card}", f"of={data}", "bs=1M", f"skip={start}", f"count={size}", "iflag=skip_bytes,count_bytes"]
-    subprocess.run([*copy, "conv=sparse"], check=True, capture_output=True)
+    data = read_partition(card, "data", folder / "data.ext4")
     assert subprocess.run(["e2fsck", "-fy", str(data)], check=False, capture_output=True).returncode <= 1
     shown = subprocess.run(["debugfs", "-R", "cat /system/trial.json", str(data)], check=True, capture_output=True)
     return bool(shown.stdout) and json.loads(shown.stdout)["slot"] == "b"
