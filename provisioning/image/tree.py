@@ -16,7 +16,10 @@ from provisioning.stock_programs import run
 _SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
 _FAULTS = ("mirrorcam-fault@.service", "mirrorcam-crashed.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
-_UPDATES = ("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service")
+_UPDATES = (
+    *("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service"),
+    *("mirrorcam-trial-guard.timer", "mirrorcam-trial-guard.service"),
+)
 _ENABLED = {
     "multi-user.target": (
         *_SERVICES,
@@ -24,11 +27,12 @@ _ENABLED = {
         "systemd-networkd.service",
     ),
     "local-fs.target": ("mirrorcam-grow.service",),
+    "timers.target": ("mirrorcam-trial-guard.timer",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
 _MASKED = (
     *("getty@.service", "serial-getty@.service", "console-getty.service", "container-getty@.service", "getty.target"),
-    *("emergency.service", "rescue.service", "debug-shell.service", "systemd-logind.service"),
+    *("rescue.service", "debug-shell.service", "systemd-logind.service"),
     *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
     *(
         "apt-daily.timer",

@@ -17,7 +17,8 @@ from tests.virtual_pi.town import CAMERA_SIZE, PANEL, SMALL_PANEL, Town
 
 CARD_BYTES = 3 << 30
 DOCK_MEBIBYTES = 1024
-NO_CAMERA = "rig-no-camera"  # a file of this name in the dock's folder: the rig gives the second slot no camera
+# Files of these names in the dock's folder: the rig gives the second slot no camera, or takes its Python away.
+NO_CAMERA, NO_PYTHON = "rig-no-camera", "rig-no-python"
 
 
 def card_of(built: Built, root: Root, town: Town, folder: Path) -> VirtualPi:

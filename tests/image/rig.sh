@@ -26,8 +26,12 @@ if [ -b /dev/vdd ]; then
     mount -o noatime,nosuid,nodev,noexec /dev/vdd /var/lib/mirrorcam/dock
     services="$services mirrorcam-bays"
     # What a test says of the slot that is on trial.
-    if [ "$(cat /etc/mirrorcam-slot)" = b ] && [ -e /var/lib/mirrorcam/dock/rig-no-camera ]; then
-        rm -r /usr/share/libcamera/pipeline/virtual
+    lacks() { [ "$(cat /etc/mirrorcam-slot)" = b ] && [ -e "/var/lib/mirrorcam/dock/rig-no-$1" ]; }
+    if lacks camera; then rm -r /usr/share/libcamera/pipeline/virtual; fi
+    if lacks python; then
+        rm /opt/mirrorcam/bin/python3
+        mkdir /etc/systemd/system/mirrorcam-trial-guard.timer.d
+        printf '[Timer]\nOnBootSec=\nOnBootSec=4min\n' > /etc/systemd/system/mirrorcam-trial-guard.timer.d/rig.conf
     fi
 fi
 systemctl daemon-reload

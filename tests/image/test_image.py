@@ -64,6 +64,10 @@ def test_the_root_is_read_only_and_nothing_is_swapped(pi: VirtualPi) -> None:
     assert pi.machine.run("cat /etc/mirrorcam-slot").strip() == "a"
 
 
+def test_the_partition_that_has_no_twin_is_not_mounted(pi: VirtualPi) -> None:
+    assert pi.machine.try_run("findmnt /run/mirrorcam-firmware").code != 0
+
+
 def test_the_data_partition_has_grown_to_the_end_of_the_card(pi: VirtualPi) -> None:
     size = int(pi.machine.run("df --output=size -B1 /var/lib/mirrorcam/unit | tail -n 1"))
     start, _ = place_of(pi.unit_disk, "data")

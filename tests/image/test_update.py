@@ -9,7 +9,7 @@ import pytest
 from dock_station.settings import DockFolder
 from provisioning.image.build import Built
 from tests.image.bundles import make_bundle, offer
-from tests.image.cards import NO_CAMERA, docked_card_of
+from tests.image.cards import NO_CAMERA, NO_PYTHON, docked_card_of
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.root import Root
@@ -33,12 +33,14 @@ def pi(built: Built, root: Root, town: Town, bundle: Path, tmp_path: Path) -> It
 
 
 @pytest.fixture
-def blind_pi(built: Built, root: Root, town: Town, bundle: Path, tmp_path: Path) -> Iterator[VirtualPi]:
-    """Such a unit, where what the bundle brings does not find its camera."""
+def broken_pi(
+    built: Built, root: Root, town: Town, bundle: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[VirtualPi]:
+    """Such a unit, where what the bundle brings lacks what the test names."""
 
     def add(dock: DockFolder) -> None:
         offer(bundle, dock)
-        (dock.path / NO_CAMERA).touch()
+        (dock.path / request.param).touch()
 
     yield from _switched_on(docked_card_of(built, root, town, tmp_path, add))
 
@@ -58,18 +60,31 @@ def test_an_update_is_fetched_written_tried_and_confirmed(pi: VirtualPi) -> None
     assert _slot(pi) == "b"
 
 
-def test_a_release_without_a_picture_is_rolled_back_and_never_tried_again(blind_pi: VirtualPi) -> None:
-    blind_pi.machine.wait_until_off(seconds=RESTART_SECONDS)
-    blind_pi.machine.start()
-    assert _slot(blind_pi) == "b"
-    blind_pi.machine.wait_until_off(seconds=RESTART_SECONDS)
-    blind_pi.machine.start()
-    assert _slot(blind_pi) == "a"
-    rolled_back = blind_pi.wait_for("update_rolled_back", service=TRIAL, seconds=300)
+@pytest.mark.parametrize("broken_pi", [NO_CAMERA], indirect=True)
+def test_a_release_without_a_picture_is_rolled_back_and_never_tried_again(broken_pi: VirtualPi) -> None:
+    _restart_into_the_trial_and_back(broken_pi)
+    rolled_back = broken_pi.wait_for("update_rolled_back", service=TRIAL, seconds=300)
     assert "No camera was reached" in rolled_back["sentence"]
-    passed_over = blind_pi.wait_for("update_passed_over", seconds=900)
+    passed_over = broken_pi.wait_for("update_passed_over", seconds=900)
     assert "rolled back" in passed_over["sentence"]
-    assert blind_pi.wait_for("update_told", seconds=600)["outcome"] == "rolled-back"
+    assert broken_pi.wait_for("update_told", seconds=600)["outcome"] == "rolled-back"
+
+
+@pytest.mark.parametrize("broken_pi", [NO_PYTHON], indirect=True)
+def test_a_release_whose_programs_do_not_start_makes_way_for_the_one_before(broken_pi: VirtualPi) -> None:
+    _restart_into_the_trial_and_back(broken_pi)
+    unheard = broken_pi.wait_for("trial_unheard", service=TRIAL, seconds=300)
+    assert unheard["starts"] == 1
+    broken_pi.wait_for("started", seconds=900)
+
+
+def _restart_into_the_trial_and_back(pi: VirtualPi) -> None:
+    pi.machine.wait_until_off(seconds=RESTART_SECONDS)
+    pi.machine.start()
+    assert _slot(pi) == "b"
+    pi.machine.wait_until_off(seconds=RESTART_SECONDS)
+    pi.machine.start()
+    assert _slot(pi) == "a"
 
 
 def _switched_on(pi: VirtualPi) -> Iterator[VirtualPi]:
