@@ -183,17 +183,19 @@ def test_one_that_brings_more_than_two_images_is_refused(
         make_bundle(checked(place / "older.img"), authority, place / "more", now())
 
 
-def test_a_signer_that_was_revoked_signs_no_more(
+def test_signers_that_were_revoked_sign_no_more_though_the_release_was_made_twice(
     place: Path, authority: AuthorityFolder, dock: DockFolder, older: Path
 ) -> None:
+    make_bundle(checked(place / "older.img"), authority, place / "again", now())
     # As IT revokes a unit: the certificate's copy at the authority, and the new list at the dock.
-    certificate = authority.bundles / f"{older.stem}.crt"
     authority.units.mkdir(exist_ok=True)
-    shutil.copy(certificate, authority.units / "signer.crt")
-    revoke_unit(authority, "signer", now())
+    for certificate in authority.bundles.glob(f"{older.stem}*.crt"):
+        shutil.copy(certificate, authority.units)
+        revoke_unit(authority, certificate.stem, now())
     shutil.copy(authority.revocations_file, dock.revocations_file)
-    with pytest.raises(BundleRefusedError, match="it was revoked on"):
-        publish_bundle(older, authority, dock, now())
+    for bundle in (older, place / "again" / older.name):
+        with pytest.raises(BundleRefusedError, match="it was revoked on"):
+            publish_bundle(bundle, authority, dock, now())
 
 
 def test_without_room_beside_what_the_dock_keeps_nothing_is_copied(
