@@ -130,8 +130,10 @@ class UnitFolder:
     def name_on_cable(self, machine_id: Path = _MACHINE_ID) -> str:
         """Return what the unit calls itself on its cable: its id, or while it has none a name that no other one has.
 
-        A MAC follows from it, so it must differ between all units on one dock; machine-id(5) is made at a card's first
-        start, and must not be told to others as it is. Raises NotEnrolledError, SettingsError or OSError.
+        A MAC follows from it, so it must differ between all units on one dock, as machine-id(5) does, which must not be
+        told to others as it is. Our image makes that anew at each start, so a unit that is not enrolled has another
+        name after a restart. Its key stays, but is made at the first contact over the cable that is to be named here,
+        and is kept from who names it. Raises NotEnrolledError, SettingsError or OSError.
         """
         if not self.is_to_be_enrolled():
             return self.settings().unit_id

@@ -110,7 +110,7 @@ class AuthorityFolder:
 
     @property
     def bundles(self) -> Path:
-        """The certificate of each bundle's signer, by the bundle's name."""
+        """The certificate of each signer of a bundle, by the bundle's name and its own serial number (hex)."""
         return self.path / "bundles"
 
     def issuer(self) -> Issuer:

@@ -34,8 +34,12 @@ def bundle_name(installed: Installed) -> str:
 def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime) -> SetUp:
     """Make the bundle of an image whose digest was found good; it appears whole or not at all.
 
-    A bundle of this very image that is there already is left as it is. Raises WouldOverwriteError where one of another
-    image with the same release is, NotAnImageError, NoAuthorityError, ProgramMissingError or ProgramFailedError.
+    A bundle of this very image that is there already is left as it is. Where the authority has certified a signer of
+    this release before, for another folder or in a run that was killed, its certificate is among what was found, and
+    kept: that signer's key is gone, and whether it has signed a bundle before, no file here can say.
+
+    Raises WouldOverwriteError where a bundle of another image with the same release is, NotAnImageError,
+    NoAuthorityError, ProgramMissingError or ProgramFailedError.
     """
     for program in ("rauc", "openssl", "mksquashfs", "unsquashfs"):
         find(program)  # before work that takes long
@@ -76,12 +80,14 @@ def _put_together(setup: SetUp, slot: Slot, folder: AuthorityFolder, made: Path,
     key = ec.generate_private_key(ec.SECP256R1())
     holder = Holder(Role.UPDATE_SIGNER, slot.installed.release.name)
     with exclusively(folder.path):
-        certificate = pem(folder.issuer().issue(holder, key.public_key(), at))
+        certificate = folder.issuer().issue(holder, key.public_key(), at)
         setup.folder(folder.bundles)
-        record = folder.bundles / f"{made.stem}.crt"
-        setup.replacement(record, certificate, "the authority's copy of the signer's certificate")
+        for earlier in sorted(folder.bundles.glob(f"{made.stem}-*.crt")):
+            setup.found(earlier, "an earlier signer of this release; its bundle, if it was finished, is elsewhere")
+        record = folder.bundles / f"{made.stem}-{certificate.serial_number:x}.crt"
+        setup.file(record, pem(certificate), "the authority's copy of the signer's certificate")
     signer = made.with_name("signer.crt")
-    signer.write_bytes(certificate)
+    signer.write_bytes(pem(certificate))
     with _in_memory(key) as descriptor:
         options = (f"--cert={signer}", f"--key=/proc/self/fd/{descriptor}")
         output("rauc", *options, "bundle", str(slot.folder), str(made), handed_on=(descriptor,))

@@ -62,9 +62,9 @@ class OfferUnusableError(EnvironmentalError):
 def publish_bundle(bundle: Path, folder: AuthorityFolder, dock: DockFolder, at: datetime) -> SetUp:
     """Put a bundle in a dock's folder, checked to its last bit, and offer it instead of what was offered before.
 
-    A crash at any line leaves the offer of before, or the new one; what is left over goes at the next run. Raises
-    NotADockError, OtherAuthorityError, BundleRefusedError, OlderBundleError, SameReleaseError, NoRoomError,
-    OfferUnusableError or OSError.
+    One that is offered already is put there anew, whatever has become of its file. A crash at any line leaves the offer
+    of before, or the new one; what is left over goes at the next run. Raises NotADockError, OtherAuthorityError,
+    BundleRefusedError, OlderBundleError, SameReleaseError, NoRoomError, OfferUnusableError or OSError.
     """
     check_own_dock(dock, folder)
     authority = dock.authority()
@@ -154,16 +154,16 @@ def _check_newer(offer: UpdateOffer, offered: UpdateOffer | None) -> None:
 
 
 def _place(setup: SetUp, files: UpdateFiles, offer: UpdateOffer, offered: UpdateOffer | None) -> None:
-    place, purpose = files.bundle(offer.sha256), f"bundle of release {offer.release} for {offer.compatible}"
-    if offered == offer and place.exists():
-        setup.found(place, purpose)
-        return
+    place = files.bundle(offer.sha256)
     files.write_list(*sorted({*files.listed(), offer.sha256}))
-    files.unfinished_file.rename(place)
+    files.unfinished_file.rename(place)  # also over the same bundle: it may have rotted there, this one was just read
     sync_folder(files.path)
-    setup.made(place, purpose)
-    files.write_offer(offer)
-    setup.made(files.offer_file, "the offer to units")
+    setup.made(place, f"bundle of release {offer.release} for {offer.compatible}")
+    if offered == offer:
+        setup.found(files.offer_file, "the offer to units")
+    else:
+        files.write_offer(offer)
+        setup.made(files.offer_file, "the offer to units")
 
 
 def _remove_others(files: UpdateFiles, keep: str | None) -> None:

@@ -84,7 +84,8 @@ def _card_write(
     written. The partition table is written last, when everything else was read back and found equal: a card that was
     pulled, or that is worn out or fake, starts nowhere.
 
-    With `--repeat` the name is asked once, and holds for every card that is put into the same reader afterwards.
+    With `--repeat` the name is asked once, and holds for every card that is put into the same reader afterwards; a disk
+    that comes up under that name when the reader was unplugged is not written.
     """
     if confirm is not None and device is None:
         raise typer.BadParameter("give --device too: the name is typed twice", param_hint="--confirm")
@@ -98,7 +99,7 @@ def _card_write(
         choice.confirmed(disk)
         label = image.name.partition(".img")[0]
         if repeat:
-            _series(disk).run(disk, partial(_write, prepared), label)
+            _series(disk).run(partial(_write, prepared), label)
             return
         _write(prepared, disk)
     say(
@@ -131,7 +132,7 @@ def _write(prepared: PreparedImage, disk: Node) -> None:
 
 
 def _series(disk: Node) -> Series:
-    return Series(disk.path, devices.disks, time.sleep, say, _complain)
+    return Series(disk, devices.disks, time.sleep, say, _complain)
 
 
 def _prepared(path: Path, public_side: PublicSide, folder: Path, disk: Node) -> PreparedImage:

@@ -10,6 +10,7 @@ from evidence.errors import EnvironmentalError, MirrorcamError
 from provisioning.stock_programs import output
 
 _COLUMNS = "NAME,PATH,TYPE,SIZE,RO,RM,TRAN,VENDOR,MODEL,SERIAL,LOG-SEC,MOUNTPOINTS"
+_BUILT_IN_SLOT = "mmcblk"  # how the kernel names a card in such a slot; no disk on USB is ever named so
 SECTOR = 512  # bytes; what the image's partition table counts in
 # What a computer does not run without; a disk with one of these anywhere on it is the system's.
 _SYSTEM_PLACES = ("/", "/boot", "/usr", "/var", "/home", "[SWAP]")
@@ -50,7 +51,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_card(self) -> bool:
         """Whether it is of a kind that a card is: removable, on USB, or in an SD slot."""
-        return self.type == "disk" and (self.rm or self.tran in {"usb", "mmc"} or self.name.startswith("mmcblk"))
+        return self.type == "disk" and (self.rm or self.tran in {"usb", "mmc"} or self.name.startswith(_BUILT_IN_SLOT))
 
     @property
     def label(self) -> str:
@@ -114,6 +115,17 @@ class OtherCardError(MirrorcamError):
 
     def __init__(self, device: str) -> None:
         super().__init__(f"{device} is another card now than the one that was named: nothing was written; start again.")
+        self.device = device
+
+
+class OtherReaderError(MirrorcamError):
+    """A disk has the name that the reader had before."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(
+            f"{device} is another device now than the reader that was named: it is not written; take it out and plug "
+            "that reader in again, or press Ctrl-C and start anew."
+        )
         self.device = device
 
 
@@ -209,6 +221,18 @@ def check_again(disk: Node, found: tuple[Node, ...]) -> None:
     check(now)
     if (now.size, now.vendor, now.model, now.serial) != (disk.size, disk.vendor, disk.model, disk.serial):
         raise OtherCardError(disk.path)
+
+
+def check_same_reader(disk: Node, before: Node) -> None:
+    """Refuse a disk that has got the name of another reader; raises OtherReaderError.
+
+    On USB a reader tells who it is, and the same whichever card is in it. A built-in slot tells of the card, and no
+    disk on USB can get its name.
+    """
+    if before.name.startswith(_BUILT_IN_SLOT):
+        return
+    if (disk.tran, disk.vendor, disk.model, disk.serial) != (before.tran, before.vendor, before.model, before.serial):
+        raise OtherReaderError(disk.path)
 
 
 def check_fits(disk: Node, size: int) -> None:

@@ -23,10 +23,11 @@ class SomeCardsFailedError(MirrorcamError):
 class Series:
     """The cards that go through one reader, whose name was confirmed for all of them.
 
+    `reader` is the disk of that name as it was with the first card in, so that no other one is written in its place.
     `look` tells of all disks, `sleep` waits, `say` and `complain` show a sentence to the person who changes the cards.
     """
 
-    reader: str
+    reader: Node
     look: Callable[[], tuple[Node, ...]]
     sleep: Callable[[float], None]
     say: Callable[[str], None]
@@ -34,13 +35,13 @@ class Series:
     good: int = field(default=0, init=False)
     bad: int = field(default=0, init=False)
 
-    def run(self, first: Node, write: Callable[[Node], None], label: str) -> None:
+    def run(self, write: Callable[[Node], None], label: str) -> None:
         """Write the first card, then each that is put in, until somebody presses Ctrl-C between two.
 
         Raises SomeCardsFailedError at the end if there were bad ones, and KeyboardInterrupt or what `write` makes of it
         at once.
         """
-        disk = first
+        disk = self.reader
         while True:
             tell = self._write(disk, write, label)
             try:
@@ -70,7 +71,7 @@ class Series:
         told = ""
         while True:
             disk = self._present()
-            complaint = _complaint(disk) if disk else ""
+            complaint = self._complaint(disk) if disk else ""
             if disk and not complaint:
                 return disk
             if complaint and complaint != told:
@@ -80,16 +81,16 @@ class Series:
 
     def _present(self) -> Node | None:
         try:
-            disk = devices.find(self.reader, self.look())
+            disk = devices.find(self.reader.path, self.look())
         except NoSuchDeviceError:
             return None
         return disk if disk.size else None
 
-
-def _complaint(disk: Node) -> str:
-    """Return why a disk may not be written over, nothing if it may."""
-    try:
-        devices.check(disk)
-    except MirrorcamError as error:
-        return str(error)
-    return ""
+    def _complaint(self, disk: Node) -> str:
+        """Return why a disk may not be written over, nothing if it may."""
+        try:
+            devices.check_same_reader(disk, self.reader)
+            devices.check(disk)
+        except MirrorcamError as error:
+            return str(error)
+        return ""

@@ -29,6 +29,11 @@ def files_of(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def records_of(authority: AuthorityFolder) -> list[Path]:
+    """Return the certificates of all signers of the older release."""
+    return sorted(authority.bundles.glob(f"*{RELEASE}*"))
+
+
 def images_in(bundle: Path, into: Path) -> dict[str, bytes]:
     """Return what is in a bundle by the stock program, which needs no RAUC: its beginning is a squashfs."""
     run("unsquashfs", "-quiet", "-no-progress", "-dest", str(into), str(bundle))
@@ -69,7 +74,9 @@ def test_rauc_takes_it_by_the_authoritys_certificate(place: Path, older: Path, t
 
 
 def test_its_signer_was_certified_for_this_release_and_for_signing_code_alone(authority: AuthorityFolder) -> None:
-    certificate = load_certificate(authority.bundles / f"mirrorcam-debian-{RELEASE}.crt")
+    (record,) = records_of(authority)
+    certificate = load_certificate(record)
+    assert record.name == f"mirrorcam-debian-{RELEASE}-{certificate.serial_number:x}.crt"
     assert holder_of(certificate).role is Role.UPDATE_SIGNER
     assert holder_of(certificate).name == Release.parse(RELEASE).name
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -82,6 +89,20 @@ def test_a_second_run_finds_it_and_changes_nothing(place: Path, authority: Autho
     setup = make_bundle(checked(place / "older.img"), authority, place, now())
     assert [step.is_new for step in setup.steps] == [False]
     assert older.read_bytes() == before
+
+
+def test_made_again_elsewhere_it_names_the_signer_of_before_and_keeps_its_certificate(
+    place: Path, authority: AuthorityFolder, older: Path, tmp_path: Path
+) -> None:
+    (record,) = records_of(authority)
+    before = record.read_bytes()
+    setup = make_bundle(checked(place / "older.img"), authority, tmp_path / "into", now())
+    assert record.read_bytes() == before
+    assert len(records_of(authority)) == 2
+    (found,) = [step for step in setup.steps if not step.is_new]
+    assert found.path == record
+    assert found.purpose.startswith("an earlier signer of this release;")
+    assert older.read_bytes() != (tmp_path / "into" / older.name).read_bytes()
 
 
 def test_one_of_another_image_of_the_same_release_is_not_overwritten(
@@ -183,5 +204,8 @@ def test_killed_in_the_middle_it_leaves_no_key_and_no_bundle_and_the_next_run_ti
     assert left
     assert not any(line in path.read_bytes() for path in left)
     assert not any(name.endswith(".raucb") for name in files_of(into))
-    make_bundle(checked(place / "older.img"), authority, into, now())
+    earlier = records_of(authority)
+    setup = make_bundle(checked(place / "older.img"), authority, into, now())
     assert files_of(into) == {f"mirrorcam-debian-{RELEASE}.raucb"}
+    assert [step.path for step in setup.steps if not step.is_new] == earlier
+    assert set(earlier) < set(records_of(authority))

@@ -56,12 +56,29 @@ def test_a_bundle_is_offered_with_its_size_and_digest(
     assert files_of(dock) == {"offer.json", "bundles.txt", f"{offer.sha256}.raucb"}
 
 
-def test_a_second_run_finds_it(authority: AuthorityFolder, dock: DockFolder, older: Path) -> None:
+def test_a_second_run_finds_the_offer(authority: AuthorityFolder, dock: DockFolder, older: Path) -> None:
     publish_bundle(older, authority, dock, now())
     before = files_of(dock)
     setup = publish_bundle(older, authority, dock, now())
-    assert [step.is_new for step in setup.steps] == [False]
+    assert [(step.path.name, step.is_new) for step in setup.steps][1:] == [("offer.json", False)]
     assert files_of(dock) == before
+
+
+@pytest.mark.parametrize("rotten", [b"", b"rotten", None])
+def test_a_bundle_that_has_rotted_or_gone_in_the_docks_folder_is_mended_by_publishing_it_again(
+    authority: AuthorityFolder, dock: DockFolder, older: Path, rotten: bytes | None
+) -> None:
+    publish_bundle(older, authority, dock, now())
+    offer = offer_of(dock)
+    assert offer
+    place = dock.updates.bundle(offer.sha256)
+    if rotten is None:
+        place.unlink()
+    else:
+        place.write_bytes(rotten)
+    setup = publish_bundle(older, authority, dock, now())
+    assert place.read_bytes() == older.read_bytes()
+    assert [(step.path, step.is_new) for step in setup.steps][:1] == [(place, True)]
 
 
 def test_a_newer_one_takes_the_place_of_the_one_before(
@@ -166,17 +183,19 @@ def test_one_that_brings_more_than_two_images_is_refused(
         make_bundle(checked(place / "older.img"), authority, place / "more", now())
 
 
-def test_a_signer_that_was_revoked_signs_no_more(
+def test_signers_that_were_revoked_sign_no_more_though_the_release_was_made_twice(
     place: Path, authority: AuthorityFolder, dock: DockFolder, older: Path
 ) -> None:
+    make_bundle(checked(place / "older.img"), authority, place / "again", now())
     # As IT revokes a unit: the certificate's copy at the authority, and the new list at the dock.
-    certificate = authority.bundles / f"{older.stem}.crt"
     authority.units.mkdir(exist_ok=True)
-    shutil.copy(certificate, authority.units / "signer.crt")
-    revoke_unit(authority, "signer", now())
+    for certificate in authority.bundles.glob(f"{older.stem}*.crt"):
+        shutil.copy(certificate, authority.units)
+        revoke_unit(authority, certificate.stem, now())
     shutil.copy(authority.revocations_file, dock.revocations_file)
-    with pytest.raises(BundleRefusedError, match="it was revoked on"):
-        publish_bundle(older, authority, dock, now())
+    for bundle in (older, place / "again" / older.name):
+        with pytest.raises(BundleRefusedError, match="it was revoked on"):
+            publish_bundle(bundle, authority, dock, now())
 
 
 def test_without_room_beside_what_the_dock_keeps_nothing_is_copied(

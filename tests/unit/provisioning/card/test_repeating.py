@@ -14,16 +14,19 @@ GOOD = Node(name="sdb", path="/dev/sdb", type="disk", size=1 << 35, ro=False, rm
 EMPTY = msgspec.structs.replace(GOOD, size=0)
 PROTECTED = msgspec.structs.replace(GOOD, ro=True)
 MOUNTED = msgspec.structs.replace(GOOD, mountpoints=("/media/card",))
+# A cheap reader tells of itself, whichever card is in it; a built-in slot tells of the card.
+ON_USB = msgspec.structs.replace(GOOD, tran="usb", vendor="Generic ", model="STORAGE DEVICE", serial="000000001206")
+IN_SLOT = msgspec.structs.replace(GOOD, name="mmcblk0", path="/dev/mmcblk0", rm=False, tran="mmc", model="SC32G")
 
 
 class Shop:
     """A reader in which cards are changed between two looks; after the last one Ctrl-C is pressed."""
 
-    def __init__(self, *seen: Node | None) -> None:
+    def __init__(self, *seen: Node | None, first: Node = GOOD) -> None:
         self._seen: Iterator[Node | None] = iter(seen)
         self.said: list[str] = []
         self.complaints: list[str] = []
-        self.series = Series("/dev/sdb", self.look, lambda _: None, self.said.append, self.complaints.append)
+        self.series = Series(first, self.look, lambda _: None, self.said.append, self.complaints.append)
 
     def look(self) -> tuple[Node, ...]:
         try:
@@ -33,7 +36,7 @@ class Shop:
         return (disk,) if disk else ()
 
     def run(self, write: Callable[[Node], None] = lambda _: None) -> None:
-        self.series.run(GOOD, write, "label")
+        self.series.run(write, "label")
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,33 @@ def test_a_bad_card_is_told_counted_and_followed_by_the_next() -> None:
         shop.run(write)
     assert any(line.startswith("Card 1 is ready") for line in shop.said)
     assert len(shop.complaints) == 2
+
+
+@pytest.mark.parametrize("what", ["tran", "vendor", "model", "serial"])
+@pytest.mark.parametrize("first", [ON_USB, GOOD])
+def test_another_disk_that_comes_up_under_the_readers_name_is_told_once_and_not_written(first: Node, what: str) -> None:
+    backup = msgspec.structs.replace(first, **{what: "another"})
+    written: list[Node] = []
+    shop = Shop(first, None, backup, backup, None, first, None, first=first)
+    shop.run(written.append)
+    assert written == [first, first]
+    (complaint,) = shop.complaints
+    assert complaint.startswith("/dev/sdb is another device now than the reader that was named: it is not written;")
+
+
+def test_a_mounted_one_is_not_asked_to_be_unmounted() -> None:
+    backup = msgspec.structs.replace(ON_USB, serial="another", mountpoints=("/media/backup",))
+    shop = Shop(None, backup, first=ON_USB)
+    shop.run()
+    assert ["unmount" in line for line in shop.complaints] == [False]
+
+
+def test_in_a_built_in_slot_each_card_has_a_name_of_its_own() -> None:
+    following = msgspec.structs.replace(IN_SLOT, model="EB1QT", serial="0x4a21")
+    shop = Shop(None, following, None, first=IN_SLOT)
+    shop.run()
+    assert shop.series.good == 2
+    assert not shop.complaints
 
 
 def test_ctrl_c_in_the_middle_of_a_card_ends_all() -> None:
