@@ -62,10 +62,11 @@ def add_to_the_board(card: Path, settings: str) -> None:
 
 @pytest.fixture(scope="module")
 def pi(office: Office, root: Root, town: Town) -> Iterator[VirtualPi]:
-    """The unit with that card, on the dock, for the first time."""
+    """The unit with that card, switched on for the first time, beside the dock."""
     pi = written_card_of(root, town, office.path, office.path / "dock")
     try:
         pi.machine.start()
+        pi.unplug()
         carry_in(pi, office.path / "town")
         yield pi
     finally:
@@ -95,6 +96,7 @@ def page(pi: VirtualPi) -> Iterator[AtThePages]:
 @pytest.fixture(scope="module")
 def enrolled(pi: VirtualPi, page: AtThePages) -> dict[str, Any]:
     """The unit's line that it is enrolled, after its six digits were typed with the name that the page proposes."""
+    pi.plug()
     digits = pi.wait_for("enrolment_code", seconds=PATIENCE)["code"]
     until(lambda: pi.machine.picture().any(), seconds=60, what="the digits on the screen")
     proposed = PROPOSED.search(page.client.get("/enrolment").text)
