@@ -72,13 +72,15 @@ class Installing:
         self._restart = restart
 
     def run(self) -> None:
-        """Install what has arrived, if it may be; raises BootChoiceError, NotesDamagedError or OSError."""
+        """Install what has arrived, if it may be; raises BootChoiceError, NotRestartedError or OSError."""
         try:
             self._work()
         finally:
             self._signs.take_back(Sign.PERMIT)
 
     def _work(self) -> None:
+        for error in self._notes.mend(self._running.release):
+            self._journal.note_put_aside(str(error))
         if self._choice.current() is not self._choice.permanent():
             self._journal.waits(_NOT_CONFIRMED)
             return

@@ -91,7 +91,9 @@ class TrialWatch:
         self._sleep = sleep
 
     def run(self) -> None:
-        """Watch until the trial has ended; raises BootChoiceError, NotesDamagedError or OSError."""
+        """Watch until the trial has ended; raises BootChoiceError, NotRestartedError or OSError."""
+        for error in self._notes.mend(self._running.release):
+            self._journal.note_put_aside(str(error))
         trial = self._notes.trial()
         if trial is None:
             return

@@ -11,7 +11,7 @@ from appliance.front.messages import Message
 from appliance.journal import Journal
 from appliance.spool import Spool
 from appliance.updates.fetching import drop_parts, fetch
-from appliance.updates.notes import Notes, Outcomes, Trial
+from appliance.updates.notes import Notes, NotesDamagedError, Outcomes, Trial
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.signs import Sign, Signs
 from evidence.docking import Outcome, UpdateOffer, UpdateOutcome
@@ -96,7 +96,7 @@ class Updating:
             return False
 
     def _turn(self, docking: "_Docking", is_stopping: threading.Event, say: Callable[[Message], None]) -> None:
-        outcomes, trial = self._notes.outcomes(), self._notes.trial()
+        outcomes, trial = self._read(docking)
         if time.monotonic() >= docking.quiet_until and outcomes.newest and write_json(outcomes.newest) != self._known():
             self._tell(outcomes.newest, say)
         if self._is_running(trial):
@@ -107,6 +107,14 @@ class Updating:
         if (trial or self._places.bundle.exists()) and not docking.has_permitted:
             self._permit(docking, is_stopping)
         self._show(docking, trial, say)
+
+    def _read(self, docking: "_Docking") -> tuple[Outcomes, Trial | None]:
+        """Return root's notes; one that is damaged is root's to put aside, and keeps no update from this unit."""
+        try:
+            return self._notes.outcomes(), self._notes.trial()
+        except NotesDamagedError as error:
+            self._log_once(docking, str(error))
+            return Outcomes(), None
 
     def _show(self, docking: "_Docking", trial: Trial | None, say: Callable[[Message], None]) -> None:
         """Tell the wearer that root is at work, or that it is not any more and has restarted nothing."""
@@ -197,8 +205,11 @@ class Updating:
         """Say what is wrong once, for it is tried again every few minutes."""
         docking.quiet_until = time.monotonic() + self._look_seconds
         sentence = str(error) if isinstance(error, MirrorcamError) else error.strerror or str(error)
-        if sentence != docking.told:
-            docking.told = sentence
+        self._log_once(docking, sentence)
+
+    def _log_once(self, docking: "_Docking", sentence: str) -> None:
+        if sentence not in docking.logged:
+            docking.logged.add(sentence)
             self._journal.fault("update_failed", sentence)
 
 
@@ -211,4 +222,4 @@ class _Docking:
         self.is_installing = False
         self.fetched: set[str] = set()
         self.passed_over = ""
-        self.told = ""
+        self.logged: set[str] = set()

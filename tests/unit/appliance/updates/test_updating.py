@@ -262,6 +262,17 @@ def test_an_offer_that_is_none_is_told_once_and_asked_for_again_later(docked: Do
     assert "The dock's answer is not one that a unit understands" in told["sentence"]
 
 
+@pytest.mark.parametrize("name", ["trial.json", "updates.json"])
+def test_a_note_that_is_damaged_keeps_no_update_from_the_unit(docked: Docked, name: str) -> None:
+    docked.door.offer()
+    docked.places.system.mkdir()
+    (docked.places.system / name).write_bytes(b"{")
+    with docked.docking():
+        until(docked.is_permitted)
+    (told,) = docked.lines("fault")
+    assert f"The note {name} of an update is damaged" in told["sentence"]
+
+
 def test_clips_go_first(docked: Docked, tmp_path: Path) -> None:
     clip = docked.unit.clip(5_000_000)
     docked.door.offer()
