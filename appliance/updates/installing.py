@@ -12,11 +12,12 @@ from appliance.updates.signs import Sign, Signs
 from appliance.updates.slots import BootChoice
 from appliance.updates.update_journal import UpdateJournal
 from evidence.docking import Outcome, UpdateOffer
-from evidence.errors import EnvironmentalError
+from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.release import Installed, Release
 from evidence.strict import SchemaError, read_json
 
 _NOT_CONFIRMED = "The release that runs is still on trial: the slot from before is not written over."
+_IS_OVER = "The trial of what is in the other slot is over: how it ended is noted at the next start."
 _IN_USE = "The unit is off its dock or at work: it is not restarted."
 
 
@@ -136,14 +137,21 @@ class Installing:
             return None
 
     def _try(self, trial: Trial) -> None:
+        if trial.is_over:
+            self._journal.waits(_IS_OVER)
+            return
         asked = msgspec.structs.replace(trial, starts=trial.starts + 1)
         if not self._is_permitted():
             self._journal.waits(_IN_USE)
             return
         self._notes.keep_trial(asked)
-        argument = self._choice.try_once(trial.slot)
-        self._journal.trial_asked(trial.release, slot=trial.slot, start=asked.starts)
-        self._restart(argument)
+        try:
+            argument = self._choice.try_once(trial.slot)
+            self._journal.trial_asked(trial.release, slot=trial.slot, start=asked.starts)
+            self._restart(argument)
+        except (MirrorcamError, OSError):
+            self._notes.keep_trial(trial)  # what never came is no start of which nothing was heard
+            raise
 
     def _is_permitted(self) -> bool:
         return self._signs.is_given(Sign.PERMIT)

@@ -13,6 +13,7 @@ from evidence.errors import EnvironmentalError
 from evidence.release import NotAReleaseError, Release, ReleaseText
 from evidence.strict import SchemaError, read_json, write_json
 
+MOST_STARTS = 2  # of a trial of which nothing was heard: the power may have gone before the first
 MAX_REASON = 300  # of Reason; a tool's last words may be longer
 _SHOWN_RELEASES = 32  # a card that has rolled back more than these has another trouble
 
@@ -36,6 +37,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     slot: Slot
     starts: int = 0
     failure: Reason | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its slot is not to be started again: it was given up, or not heard of often enough."""
+        return self.failure is not None or self.starts >= MOST_STARTS
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,6 @@ from evidence.release import Installed
 
 FIRST_SIGNS_SECONDS = 300.0  # until camera and screen must have been reached
 SILENT_DOCK_SECONDS = 600.0  # how long a cable may be in without a dock that answers
-MOST_STARTS = 2  # of which nothing was heard: the power may have gone before the first
 LOOK_SECONDS = 1.0
 
 CONFIRMED = "Camera, screen and dock were reached."
@@ -115,7 +114,7 @@ class TrialWatch:
 
     def _settle(self, trial: Trial) -> None:
         """Back in the slot from before: note a roll back, unless it may be that the trial has never begun."""
-        if trial.failure is None and trial.starts < MOST_STARTS:
+        if not trial.is_over:
             if trial.starts:
                 self._journal.unheard(trial.release, starts=trial.starts)
             return

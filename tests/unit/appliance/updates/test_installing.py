@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.updates.installing import Installing
-from appliance.updates.notes import Trial
+from appliance.updates.installing import Installing, NotRestartedError
+from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.rauc import Rauc
 from appliance.updates.signs import Sign
 from appliance.updates.slots import BootChoiceError, Slot
@@ -186,6 +186,44 @@ def test_a_boot_choice_that_cannot_be_made_restarts_nothing(stage: Stage) -> Non
         stage.run()
     assert stage.restarts == []
     assert not stage.signs.is_given(Sign.PERMIT)
+
+
+OVER = [
+    Trial(release=NEWER, slot=Slot.B, starts=1, failure="No camera was reached."),
+    Trial(release=NEWER, slot=Slot.B, starts=MOST_STARTS),
+]
+
+
+@pytest.mark.parametrize("trial", OVER)
+def test_a_trial_that_is_over_is_not_started_again(stage: Stage, trial: Trial) -> None:
+    stage.notes.keep_trial(trial)
+    stage.permit()
+    stage.run()
+    assert stage.restarts == []
+    assert stage.notes.trial() == trial
+    assert stage.events() == ["update_waits"]
+
+
+def test_a_restart_that_does_not_come_is_no_start_of_the_trial(stage: Stage) -> None:
+    trial = Trial(release=NEWER, slot=Slot.B, starts=1)
+    stage.notes.keep_trial(trial)
+
+    def fail(_: str | None) -> None:
+        raise NotRestartedError("exit code 1")
+
+    stage.permit()
+    with pytest.raises(NotRestartedError):
+        stage.run(fail)
+    assert stage.notes.trial() == trial
+
+
+def test_a_boot_choice_that_cannot_be_made_is_no_start_of_the_trial(stage: Stage) -> None:
+    trial = Trial(release=NEWER, slot=Slot.A)
+    stage.notes.keep_trial(trial)
+    stage.permit()
+    with pytest.raises(BootChoiceError):  # slot a is not the one of [tryboot]
+        stage.run()
+    assert stage.notes.trial() == trial
 
 
 def test_before_a_slot_is_written_over_its_trial_is_forgotten(stage: Stage) -> None:

@@ -19,7 +19,7 @@ from appliance.front import messages
 from appliance.front.messages import Message
 from appliance.journal import Journal
 from appliance.states import Event, News
-from appliance.updates.notes import Trial
+from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.signs import Sign, Signs
 from appliance.updates.slots import Slot
@@ -232,6 +232,13 @@ def test_a_slot_that_is_written_and_was_not_started_is_permitted_again(docked: D
         until(docked.is_permitted)
         docked.looks()
     assert docked.lines("update_passed_over")[0]["sentence"] == "it is in the other slot already"
+
+
+def test_a_trial_that_is_over_is_not_permitted_again(docked: Docked) -> None:
+    docked.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=MOST_STARTS))
+    with docked.docking():
+        docked.looks()
+        assert not docked.is_permitted()
 
 
 def test_a_storage_without_room_is_told(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> None:
