@@ -44,9 +44,10 @@ def restart(argument: str | None = None) -> None:
 class Installing:
     """Does one update as far as the permit of the unit's process lasts.
 
-    Contract: the slot that runs is the permanent one before anything is written, and stays so. The firmware is asked
-    for the trial last, when the other slot is whole and the note says so. A power cut before that leaves the unit as
-    it was, with the bundle or the note to go on from; one after it starts the other slot once, or not at all.
+    Contract: the slot that runs is the permanent one, and no trial, before anything is written, and stays so. The
+    firmware is asked for the trial last, when the other slot is whole and the note says so. A power cut before that
+    leaves the unit as it was, with the bundle or the note to go on from; one after it starts the other slot once, or
+    not at all.
 
     A bundle leaves in one of two ways: refused, with the reason for the dock, or written. The permit is taken back at
     the end, so that one permit is one run.
@@ -82,7 +83,7 @@ class Installing:
     def _work(self) -> None:
         for error in self._notes.mend(self._running.release):
             self._journal.note_put_aside(str(error))
-        if self._choice.current() is not self._choice.permanent():
+        if self._is_trial():
             self._journal.waits(_NOT_CONFIRMED)
             return
         if self._places.bundle.exists() and not self._install():
@@ -90,6 +91,12 @@ class Installing:
         trial = self._notes.trial()
         if trial is not None:
             self._try(trial)
+
+    def _is_trial(self) -> bool:
+        """Tell whether this start is a trial, by the firmware, and where that has forgotten it by the note."""
+        current, trial = self._choice.current(), self._notes.trial()
+        is_noted = trial is not None and trial.is_running(current, self._running.release)
+        return is_noted or self._choice.permanent() not in (current, None)
 
     def _install(self) -> bool:
         """Write the bundle to the other slot and note the trial; False where there is nothing to be tried."""

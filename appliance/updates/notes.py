@@ -43,6 +43,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its slot is not to be started again: it was given up, or not heard of often enough."""
         return self.failure is not None or self.starts >= MOST_STARTS
 
+    def is_running(self, slot: Slot, release: Release) -> bool:
+        """Whether this release, started from this slot, is the one on trial."""
+        return self.slot is slot and self.release == str(release)
+
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     """updates.json: the releases that are never tried again, and the newest outcome, for the dock.

@@ -96,7 +96,7 @@ class TrialWatch:
         trial = self._notes.trial()
         if trial is None:
             return
-        if not self._is_running(trial):
+        if not trial.is_running(self._choice.current(), self._running.release):
             self._settle(trial)
             return
         if self._choice.permanent() is not trial.slot:
@@ -108,9 +108,6 @@ class TrialWatch:
             self._choice.make_permanent(trial.slot)
         self._notes.end_trial(Outcome.CONFIRMED, CONFIRMED)
         self._journal.confirmed(trial.release, slot=trial.slot)
-
-    def _is_running(self, trial: Trial) -> bool:
-        return self._choice.current() is trial.slot and str(self._running.release) == trial.release
 
     def _settle(self, trial: Trial) -> None:
         """Back in the slot from before: note a roll back, unless it may be that the trial has never begun."""
