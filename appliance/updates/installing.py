@@ -10,6 +10,7 @@ from appliance.updates.places import UpdatePlaces
 from appliance.updates.rauc import BundleRefusedError, NotInstalledError, PermitWithdrawnError, Rauc
 from appliance.updates.signs import Sign, Signs
 from appliance.updates.slots import BootChoice
+from appliance.updates.taking import drop_taken, give_back, take
 from appliance.updates.update_journal import UpdateJournal
 from evidence.docking import Outcome, UpdateOffer
 from evidence.errors import EnvironmentalError, MirrorcamError
@@ -49,8 +50,9 @@ class Installing:
     leaves the unit as it was, with the bundle or the note to go on from; one after it starts the other slot once, or
     not at all.
 
-    A bundle leaves in one of two ways: refused, with the reason for the dock, or written. The permit is taken back at
-    the end, so that one permit is one run.
+    A bundle is taken over before it is looked at, so that it stays what it was. It leaves in one of two ways: refused,
+    with the reason for the dock, or written; broken off it goes back, and a cut leaves it to the next run. The permit
+    is taken back at the end, so that one permit is one run.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class Installing:
         if self._is_trial():
             self._journal.waits(_NOT_CONFIRMED)
             return
-        if self._places.bundle.exists() and not self._install():
+        if self._places.has_bundle and not self._install():
             return
         trial = self._notes.trial()
         if trial is not None:
@@ -103,6 +105,7 @@ class Installing:
         try:
             release = self._written()
         except PermitWithdrawnError as error:
+            give_back(self._places)
             self._journal.waits(str(error))
             return False
         except (BundleRefusedError, NotInstalledError) as error:
@@ -110,13 +113,14 @@ class Installing:
             return False
         slot = self._choice.current().other
         self._notes.keep_trial(Trial(release=str(release), slot=slot))
-        self._places.bundle.unlink()
+        drop_taken(self._places)
         self._journal.written(str(release), slot=slot)
         return True
 
     def _written(self) -> Release:
         self._journal.bundle_found(running=str(self._running.release), slot=self._choice.current())
-        facts = self._rauc.facts(self._places.bundle)
+        take(self._places)
+        facts = self._rauc.facts(self._places.taken)
         if facts.compatible != self._running.compatible:
             raise BundleRefusedError(f"it is for {facts.compatible}, and this unit is {self._running.compatible}")
         if facts.release <= self._running.release:
@@ -126,7 +130,7 @@ class Installing:
         self._notes.forget_trial()  # its slot is written over
         self._places.rauc.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._journal.writing(str(facts.release), slot=self._choice.current().other)
-        self._rauc.install(self._places.bundle, self._is_permitted)
+        self._rauc.install(self._places.taken, self._is_permitted)
         return facts.release
 
     def _refuse(self, sentence: str) -> None:
@@ -134,7 +138,7 @@ class Installing:
         release = self._release_offered()
         if release is not None:
             self._notes.conclude(release, Outcome.REFUSED, sentence)
-        self._places.bundle.unlink()
+        drop_taken(self._places)
 
     def _release_offered(self) -> str | None:
         """Return what the dock called the bundle, which itself may be unreadable; None where that is not known."""

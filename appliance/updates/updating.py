@@ -101,11 +101,11 @@ class Updating:
             self._tell(outcomes.newest, say)
         if self._is_running(trial):
             return
-        if time.monotonic() >= max(docking.look_at, docking.quiet_until) and not self._places.bundle.exists():
+        if time.monotonic() >= max(docking.look_at, docking.quiet_until) and not self._places.has_bundle:
             docking.look_at = time.monotonic() + self._look_seconds
             self._look(docking, outcomes, trial, is_stopping, say)
         is_to_be_tried = trial is not None and not trial.is_over
-        if (is_to_be_tried or self._places.bundle.exists()) and not docking.has_permitted:
+        if (is_to_be_tried or self._places.has_bundle) and not docking.has_permitted:
             self._permit(docking, is_stopping)
         self._show(docking, trial, say)
 

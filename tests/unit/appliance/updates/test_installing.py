@@ -84,7 +84,7 @@ def refused(stage: Stage, reason: str) -> None:
     assert outcome == "refused"
     assert reason in sentence
     assert stage.events() == ["update_found", "update_refused"]
-    assert not stage.places.bundle.exists()
+    assert not stage.places.has_bundle
     assert stage.notes.trial() is None
     assert stage.restarts == []
 
@@ -132,6 +132,28 @@ def test_a_bundle_with_a_flipped_bit_in_what_is_signed_is_refused(stage: Stage) 
     content[content.rindex(b"version=") + 9] ^= 1
     stage.places.bundle.write_bytes(content)
     refused(stage, "its signature or its form is not good")
+
+
+def test_a_bundle_that_is_swapped_after_it_was_judged_is_not_the_one_that_is_written(stage: Stage) -> None:
+    stage.bundle()
+    judged, written = stage.places.bundle.read_bytes(), stage.folder / "written"
+    swap = f"echo an older one > {stage.places.bundle}"
+    (stage.folder / "rauc").write_text(
+        f'#!/bin/sh\nif [ "$1" = install ]; then cp "$2" {written}; else {swap}; exec /usr/bin/rauc "$@"; fi\n'
+    )
+    stage.permit()
+    stage.run()
+    assert written.read_bytes() == judged
+    assert stage.notes.trial() == Trial(release=NEWER, slot=Slot.B, starts=1)
+    assert not stage.places.taken.exists()
+
+
+def test_a_link_in_place_of_a_bundle_is_refused(stage: Stage) -> None:
+    stage.bundle()
+    aside = stage.places.bundle.rename(stage.folder / "aside.raucb")
+    stage.places.bundle.symlink_to(aside)
+    refused(stage, "it is no plain file")
+    assert aside.exists()
 
 
 def test_a_card_that_fails_is_told_and_nothing_is_tried(stage: Stage) -> None:
@@ -266,6 +288,7 @@ def test_a_cut_at_any_write_leaves_the_slot_that_runs_and_the_next_docking_goes_
         assert stage.autoboot.read_text() == AUTOBOOT
         stage.permit()
         stage.run()
+        assert not stage.places.has_bundle
         assert stage.restarts == ["0 tryboot"]
         trial = stage.notes.trial()
         assert trial is not None

@@ -234,6 +234,16 @@ def test_a_slot_that_is_written_and_was_not_started_is_permitted_again(docked: D
     assert docked.lines("update_passed_over")[0]["sentence"] == "it is in the other slot already"
 
 
+def test_what_a_cut_left_with_root_is_permitted_again_and_not_fetched(docked: Docked) -> None:
+    docked.door.offer()
+    docked.places.system.mkdir()
+    docked.places.taken.write_bytes(b"taken over, and not written yet")
+    with docked.docking() as is_stopping:
+        until(docked.is_permitted)
+        is_stopping.wait(0.2)
+    assert docked.door.looks == 0
+
+
 def test_a_trial_that_is_over_is_not_permitted_again(docked: Docked) -> None:
     docked.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=MOST_STARTS))
     with docked.docking():
