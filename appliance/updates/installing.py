@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -13,7 +14,7 @@ from appliance.updates.slots import BootChoice
 from appliance.updates.taking import drop_taken, give_back, take
 from appliance.updates.update_journal import UpdateJournal
 from evidence.docking import Outcome, UpdateOffer
-from evidence.errors import EnvironmentalError, MirrorcamError
+from evidence.errors import EnvironmentalError, MirrorcamError, reason_of
 from evidence.release import Installed, Release
 from evidence.strict import SchemaError, read_json
 
@@ -76,11 +77,34 @@ class Installing:
         self._restart = restart
 
     def run(self) -> None:
-        """Install what has arrived, if it may be; raises BootChoiceError, NotRestartedError or OSError."""
+        """Install what has arrived, if it may be; raises BootChoiceError, NotRestartedError or OSError.
+
+        What is raised is noted for the dock too, if it can be: nobody can log in to a unit.
+        """
         try:
             self._work()
+        except (MirrorcamError, OSError) as error:
+            self._note_failure(error)
+            raise
         finally:
             self._signs.take_back(Sign.PERMIT)
+
+    def _note_failure(self, error: MirrorcamError | OSError) -> None:
+        if isinstance(error, MirrorcamError):
+            sentence = str(error)
+        else:
+            sentence = f"The unit cannot read or write what an update needs ({reason_of(error)}): have IT look at it."
+        with suppress(MirrorcamError, OSError):
+            release = self._release_at_hand()
+            if release is not None:
+                self._notes.conclude(release, Outcome.REFUSED, sentence)
+
+    def _release_at_hand(self) -> str | None:
+        if self._places.has_bundle:
+            offer = self._offer()
+            return offer.release if offer else None
+        trial = self._notes.trial()
+        return trial.release if trial else None
 
     def _work(self) -> None:
         for error in self._notes.mend(self._running.release):
@@ -109,7 +133,7 @@ class Installing:
             self._journal.waits(str(error))
             return False
         except (BundleRefusedError, NotInstalledError) as error:
-            self._refuse(str(error))
+            self._refuse(error)
             return False
         slot = self._choice.current().other
         self._notes.keep_trial(Trial(release=str(release), slot=slot))
@@ -133,17 +157,19 @@ class Installing:
         self._rauc.install(self._places.taken, self._is_permitted)
         return facts.release
 
-    def _refuse(self, sentence: str) -> None:
-        self._journal.refused(sentence)
-        release = self._release_offered()
-        if release is not None:
-            self._notes.conclude(release, Outcome.REFUSED, sentence)
+    def _refuse(self, error: BundleRefusedError | NotInstalledError) -> None:
+        """Note why a bundle was not taken. A card that failed may not fail again; a bad bundle stays as it is."""
+        self._journal.refused(str(error))
+        offer = self._offer()
+        if offer is not None:
+            refused = offer.sha256 if isinstance(error, BundleRefusedError) else None
+            self._notes.conclude(offer.release, Outcome.REFUSED, str(error), refused=refused)
         drop_taken(self._places)
 
-    def _release_offered(self) -> str | None:
-        """Return what the dock called the bundle, which itself may be unreadable; None where that is not known."""
+    def _offer(self) -> UpdateOffer | None:
+        """Return what the dock said of the bundle, which itself may be unreadable; None where that is not known."""
         try:
-            return read_json(self._places.offer.read_bytes(), UpdateOffer, "offer").release
+            return read_json(self._places.offer.read_bytes(), UpdateOffer, "offer")
         except (OSError, SchemaError):
             return None
 

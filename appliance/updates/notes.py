@@ -10,6 +10,7 @@ from appliance.updates.slots import Slot
 from evidence.docking import Outcome, Reason, UpdateOutcome
 from evidence.durable import sync_folder, write_durably
 from evidence.errors import EnvironmentalError
+from evidence.identifiers import Sha256Hex
 from evidence.release import NotAReleaseError, Release, ReleaseText
 from evidence.strict import SchemaError, read_json, write_json
 
@@ -56,6 +57,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: Literal["mirrorcam/updates/1"] = "mirrorcam/updates/1"
     rolled_back: tuple[ReleaseText, ...] = ()
+    refused: Sha256Hex | None = None  # the newest bundle in which there was nothing to be taken, by the dock's word
     newest: UpdateOutcome | None = None
 
 
@@ -129,15 +131,16 @@ class Notes:
         if self._places.system.is_dir():
             sync_folder(self._places.system)
 
-    def conclude(self, release: str, outcome: Outcome, reason: str) -> None:
-        """Note what became of a release; one that was rolled back is never tried again."""
+    def conclude(self, release: str, outcome: Outcome, reason: str, *, refused: str | None = None) -> None:
+        """Note what became of a release; one that was rolled back is never tried again, nor a bundle `refused`."""
         before = self.outcomes()
         rolled_back = before.rolled_back
         if outcome is Outcome.ROLLED_BACK and release not in rolled_back:
             rolled_back = (*rolled_back, release)[-_SHOWN_RELEASES:]
         newest = UpdateOutcome(release=release, outcome=outcome, reason=one_line(reason))
+        after = Outcomes(rolled_back=rolled_back, refused=refused or before.refused, newest=newest)
         self._places.system.mkdir(mode=0o755, exist_ok=True)
-        write_durably(self._places.outcomes, write_json(Outcomes(rolled_back=rolled_back, newest=newest)))
+        write_durably(self._places.outcomes, write_json(after))
 
     def _sweep(self) -> None:
         """Remove what writes left beside the notes that the power's end has cut."""

@@ -163,6 +163,8 @@ class Updating:
             return f"it is for {offer.compatible}, and this unit is {self._running.compatible}"
         if Release.parse(offer.release) <= self._running.release:
             return f"{self._running.release} runs, which is not older"
+        if offer.sha256 == outcomes.refused:
+            return "it was refused on this unit before"
         if offer.release in outcomes.rolled_back:
             return "it was rolled back on this unit before"
         if trial and trial.release == offer.release:

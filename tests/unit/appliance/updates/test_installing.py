@@ -1,5 +1,6 @@
 """Root's part on the dock: what is installed and what refused, and that the trial is asked for last."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from evidence.docking import Outcome
 from evidence.durable import write_durably
 from tests.pki import Pki
 from tests.signed_bundles import COMPATIBLE, NEWER, OLDER, RUNS, make_bundle, rauc_config
-from tests.unit.appliance.updates.bench import AUTOBOOT, Bench
+from tests.unit.appliance.updates.bench import AUTOBOOT, OFFER, Bench
 
 
 class Stage(Bench):
@@ -204,10 +205,66 @@ def test_a_boot_choice_that_cannot_be_made_restarts_nothing(stage: Stage) -> Non
     stage.bundle()
     stage.let_rauc(f"rm {stage.autoboot}")
     stage.permit()
-    with pytest.raises(BootChoiceError):
+    with pytest.raises(BootChoiceError) as caught:
         stage.run()
+    assert stage.outcome() == ("refused", str(caught.value))
     assert stage.restarts == []
     assert not stage.signs.is_given(Sign.PERMIT)
+
+
+def test_a_restart_that_does_not_come_is_told_as_the_reason(stage: Stage) -> None:
+    stage.notes.keep_trial(Trial(release=NEWER, slot=Slot.B))
+
+    def fail(_: str | None) -> None:
+        raise NotRestartedError("exit code 1")
+
+    stage.permit()
+    with pytest.raises(NotRestartedError):
+        stage.run(fail)
+    newest = stage.notes.outcomes().newest
+    assert newest is not None
+    assert newest.release == NEWER
+    assert stage.outcome() == ("refused", str(NotRestartedError("exit code 1")))
+
+
+def test_a_storage_that_fails_is_told_as_the_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.bundle()
+
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("appliance.updates.installing.take", fail)
+    stage.permit()
+    with pytest.raises(OSError, match="Input/output error"):
+        stage.run()
+    assert stage.outcome()[0] == "refused"
+    assert "cannot read or write what an update needs (Input/output error)" in stage.outcome()[1]
+
+
+def test_what_cannot_even_be_noted_hides_no_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.bundle()
+    stage.autoboot.unlink()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("appliance.updates.notes.write_durably", fail)
+    with pytest.raises(BootChoiceError):
+        stage.run()
+
+
+def test_a_bundle_that_is_bad_is_remembered_and_a_card_that_failed_is_not(stage: Stage) -> None:
+    stage.bundle()
+    stage.let_rauc("exit 1")
+    stage.permit()
+    stage.run()
+    assert stage.notes.outcomes().refused is None
+    stage.put_bundle(b"no bundle")
+    stage.permit()
+    stage.run()
+    assert stage.notes.outcomes().refused == OFFER.sha256
+    stage.notes.conclude(NEWER, Outcome.ROLLED_BACK, "No camera was reached.")
+    assert stage.notes.outcomes().refused == OFFER.sha256
 
 
 OVER = [

@@ -207,6 +207,17 @@ def test_a_release_that_was_rolled_back_is_not_fetched_again_and_the_dock_is_tol
     assert docked.door.outcomes == [outcome]  # it is told once
 
 
+def test_a_bundle_that_root_refused_is_not_fetched_again_and_another_one_is(docked: Docked) -> None:
+    docked.door.offer()
+    docked.notes.conclude(NEWER, Outcome.REFUSED, "Its signature is not good.", refused=docked.door.digest)
+    with docked.docking():
+        docked.looks()
+        assert docked.door.ranges == []
+        docked.door.offer()
+        until(docked.is_permitted)
+    assert docked.lines("update_passed_over")[0]["sentence"] == "it was refused on this unit before"
+
+
 def test_what_is_confirmed_while_it_is_docked_is_told_at_once(docked: Docked) -> None:
     with docked.docking():
         docked.looks()
