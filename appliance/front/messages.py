@@ -133,6 +133,8 @@ UPDATE_INSTALLS = Message("Updating", "Leave the unit on the dock. It starts aga
 UPDATED = Message("Updated", "The unit has new software.")
 NOT_UPDATED = Message("Not updated", "The unit works as before. IT can see the reason at the dock.", Tone.WARNING)
 
+NOT_UPDATED_YET = Message("Not updated", "The unit works as before. It tries again at its next docking.", Tone.WARNING)
+
 
 def update_arrives(part: float) -> Message:
     """Tell how far an update has come from the dock, `part` from 0 to 1."""
