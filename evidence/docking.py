@@ -104,7 +104,7 @@ class Outcome(StrEnum):
 
     CONFIRMED = "confirmed"  # camera, screen and dock were reached: its slot is the permanent one
     ROLLED_BACK = "rolled-back"  # its trial was not confirmed: the earlier slot runs again
-    REFUSED = "refused"  # it was not written, or not tried
+    REFUSED = "refused"  # it was not fetched, not written or not tried, so far
 
 
 class UpdateOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -21,13 +21,17 @@ BLOCK = 1 << 16
 
 @dataclass
 class UpdateDoor:
-    """Offers `bundle`, and keeps what it is told; `between` is called before each block that it sends."""
+    """Offers `bundle`, and keeps what it is told; `between` is called before each block that it sends.
+
+    `sha256` and `announced` (bytes) are what it says of the bundle instead of the truth.
+    """
 
     app: Callable[..., Iterable[bytes]]
     bundle: bytes | None = None
     release: str = NEWER
     compatible: str = COMPATIBLE
     sha256: str | None = None
+    announced: int | None = None
     outcomes: list[UpdateOutcome] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
     looks: int = 0
@@ -58,9 +62,8 @@ class UpdateDoor:
         if self.bundle is None:
             start_response("204 No Content", [])
             return []
-        offer = UpdateOffer(
-            release=self.release, compatible=self.compatible, bytes=len(self.bundle), sha256=self.digest
-        )
+        size = self.announced or len(self.bundle)
+        offer = UpdateOffer(release=self.release, compatible=self.compatible, bytes=size, sha256=self.digest)
         content = msgspec.json.encode(offer)
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(content)))])
         return [content]

@@ -83,8 +83,11 @@ class Offload(Protocol):
 class Updating(Protocol):
     """What is done when all is handed over, as long as the unit is on its dock: it looks after updates."""
 
-    def run(self, is_stopping: threading.Event, say: Callable[[Message], None]) -> None:
-        """Look after updates from this thread until `is_stopping` is set, and `say` what the wearer is to read."""
+    def run(self, is_stopping: threading.Event, say: Callable[[Message | None], None]) -> None:
+        """Look after updates from this thread until `is_stopping` is set, and `say` what the wearer is to read.
+
+        None is said where there is nothing to read of updates any more.
+        """
 
     def withdraw(self) -> None:
         """Let nothing restart the unit any more; from any thread, and at once."""
@@ -204,15 +207,15 @@ class Delivery:
             self._journal.offloaded(delivered=course.delivered, refused=course.refused)
             self._say(course.result(), is_stopping)
             self._end(News(Event.OFFLOADED), is_stopping)
-            self._look_after_updates(is_stopping)
+            self._look_after_updates(course, is_stopping)
 
-    def _look_after_updates(self, is_stopping: threading.Event) -> None:
+    def _look_after_updates(self, course: Course, is_stopping: threading.Event) -> None:
         if self._updating is None:
             return
 
-        def say(message: Message) -> None:
+        def say(message: Message | None) -> None:
             self._steps += 1
-            self._say(message, is_stopping)
+            self._say(messages.with_refused(message, course.refused) if message else course.result(), is_stopping)
 
         self._updating.run(is_stopping, say)
 

@@ -37,7 +37,7 @@ class What(StrEnum):
             return cls.OTHER
 
 
-PARTS = ("camera", "storage", "touch", "display", "microphone", "kernel", "machine")
+PARTS = ("camera", "storage", "touch", "display", "microphone", "kernel", "machine", "update")
 SERVICE_PATTERN = "mirrorcam-[a-z]{1,16}"
 # No clip id has the form of any of these, and no person's name.
 Part = Annotated[str, msgspec.Meta(pattern=rf"^({SERVICE_PATTERN}|{'|'.join(PARTS)})$")]

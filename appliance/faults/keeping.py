@@ -17,6 +17,7 @@ KINDS: Mapping[str, tuple[str, What]] = {
     "storage_failed": ("storage", What.FAILED),
     "touch_lost": ("touch", What.LOST),
     "display_lost": ("display", What.LOST),
+    "update_failed": ("update", What.FAILED),
 }
 _PATIENCE = 2.0  # seconds at the end; a storage that has failed may keep the thread for ever
 

@@ -1,6 +1,6 @@
 """Every sentence that the wearer reads: short, plain, and saying what to do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -117,14 +117,23 @@ def dock_refused(clips: int) -> Message:
     return Message("On the dock", f"The dock refused {_clips(clips)}, still on this unit. Tell IT.", Tone.WARNING)
 
 
+def with_refused(message: Message, clips: int) -> Message:
+    """Tell beside what comes after a handing over that clips had to stay, so that nobody takes the unit for empty."""
+    if not clips:
+        return message
+    return replace(message, sentence=f"{message.sentence} {dock_refused(clips).sentence}", tone=Tone.WARNING)
+
+
 def dock_failed(reason: str) -> Message:
     """Tell why nothing could be handed over; the unit tries again by itself."""
     return Message("Dock not reached", reason, Tone.WARNING)
 
 
 UPDATE_INSTALLS = Message("Updating", "Leave the unit on the dock. It starts again by itself.")
-UPDATED = Message("Updated", "The unit has new software, and is empty.")
+UPDATED = Message("Updated", "The unit has new software.")
 NOT_UPDATED = Message("Not updated", "The unit works as before. IT can see the reason at the dock.", Tone.WARNING)
+
+NOT_UPDATED_YET = Message("Not updated", "The unit works as before. It tries again at its next docking.", Tone.WARNING)
 
 
 def update_arrives(part: float) -> Message:

@@ -11,12 +11,12 @@ from appliance.updates.installing import Installing
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.rauc import Rauc
 from appliance.updates.running import running
-from appliance.updates.signs import SIGNS, Signs
+from appliance.updates.signs import SIGNS, Sign, Signs
 from appliance.updates.trial import TrialWatch
 from appliance.updates.update_journal import UpdateJournal
 from appliance.usb.commands import FolderOption
 from evidence.commandline import group
-from evidence.errors import EnvironmentalError
+from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.release import Installed
 
 update_app = group("""Install an update and watch its trial: for the unit's own services, as root.""")
@@ -34,13 +34,14 @@ class NoImageError(EnvironmentalError):
 @update_app.command()
 def install(folder: FolderOption, signs: SignsOption = SIGNS) -> None:
     """Write a bundle that was fetched to the other slot, and restart into its trial; only while the unit permits it."""
+    given = Signs(signs)
+    try:
+        here, choice = _running(), find_boot_choice()
+    except MirrorcamError:
+        given.take_back(Sign.PERMIT)  # while it is given, systemd starts this again and again
+        raise
     Installing(
-        UpdatePlaces(folder),
-        running=_running(),
-        choice=find_boot_choice(),
-        signs=Signs(signs),
-        rauc=Rauc(),
-        journal=UpdateJournal(),
+        UpdatePlaces(folder), running=here, choice=choice, signs=given, rauc=Rauc(), journal=UpdateJournal()
     ).run()
 
 

@@ -18,17 +18,17 @@ def answer(words: tuple[str, ...], choice: BootChoice) -> str:
 
     RAUC marks the slot that it is about to write as bad: that is so at all times of a slot that is not permanent, and
     of the one that is it must not happen. Only a confirmed trial makes a slot permanent; `set-primary` is for a person
-    who calls RAUC by hand.
+    who calls RAUC by hand. Where the firmware was told nothing, the slot that runs counts as the permanent one.
     """
     match words:
         case ("get-current",):
             return choice.current()
         case ("get-primary",):
-            return choice.permanent()
+            return _permanent(choice)
         case ("get-state", "a" | "b" as name):
-            return "good" if Slot(name) is choice.permanent() else "bad"
+            return "good" if Slot(name) is _permanent(choice) else "bad"
         case ("set-state", "a" | "b" as name, "bad"):
-            if Slot(name) is choice.permanent():
+            if Slot(name) is _permanent(choice):
                 raise BootChoiceError(f"slot {name} is the permanent one, and is not written over")
             return ""
         case ("set-state", "a" | "b", "good"):
@@ -38,3 +38,7 @@ def answer(words: tuple[str, ...], choice: BootChoice) -> str:
             return ""
         case _:
             raise UnknownQuestionError(words)
+
+
+def _permanent(choice: BootChoice) -> Slot:
+    return choice.permanent() or choice.current()

@@ -1,5 +1,6 @@
 """Root's notes of updates: which slot is on trial, which releases were rolled back, and what became of the newest."""
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -9,9 +10,11 @@ from appliance.updates.slots import Slot
 from evidence.docking import Outcome, Reason, UpdateOutcome
 from evidence.durable import sync_folder, write_durably
 from evidence.errors import EnvironmentalError
-from evidence.release import ReleaseText
+from evidence.identifiers import Sha256Hex
+from evidence.release import NotAReleaseError, Release, ReleaseText
 from evidence.strict import SchemaError, read_json, write_json
 
+MOST_STARTS = 2  # of a trial of which nothing was heard: the power may have gone before the first
 MAX_REASON = 300  # of Reason; a tool's last words may be longer
 _SHOWN_RELEASES = 32  # a card that has rolled back more than these has another trouble
 
@@ -23,10 +26,11 @@ class NotesDamagedError(EnvironmentalError):
         super().__init__(f"The note {name} of an update is damaged ({reason}); have IT look at this unit's storage.")
 
 
-class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """trial.json: the release in the slot that is not permanent yet, and how often the firmware was asked to start it.
 
-    `failure` is why the trial was given up while it ran; without one nobody knows how it ended.
+    A later release may have added fields before it was rolled back: they are passed over. `failure` is why the trial
+    was given up while it ran; without one nobody knows how it ended.
     """
 
     schema: Literal["mirrorcam/trial/1"] = "mirrorcam/trial/1"
@@ -35,12 +39,25 @@ class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     starts: int = 0
     failure: Reason | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its slot is not to be started again: it was given up, or not heard of often enough."""
+        return self.failure is not None or self.starts >= MOST_STARTS
 
-class Outcomes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """updates.json: the releases that are never tried again, and the newest outcome, for the dock."""
+    def is_running(self, slot: Slot, release: Release) -> bool:
+        """Whether this release, started from this slot, is the one on trial."""
+        return self.slot is slot and self.release == str(release)
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """updates.json: the releases that are never tried again, and the newest outcome, for the dock.
+
+    Fields that a later release has added are passed over, as in a trial's note.
+    """
 
     schema: Literal["mirrorcam/updates/1"] = "mirrorcam/updates/1"
     rolled_back: tuple[ReleaseText, ...] = ()
+    refused: Sha256Hex | None = None  # the newest bundle in which there was nothing to be taken, by the dock's word
     newest: UpdateOutcome | None = None
 
 
@@ -72,6 +89,29 @@ class Notes:
         except SchemaError as error:
             raise NotesDamagedError(self._places.outcomes.name, error.reason) from error
 
+    def mend(self, running: Release) -> list[NotesDamagedError]:
+        """Put each note that cannot be read aside, as `<name>.damaged`, and return what was wrong with it.
+
+        A trial whose note still names another release than the one that runs counts as rolled back: a release after
+        which this one cannot read its own notes would be tried for ever.
+        """
+        self._sweep()
+        found = []
+        try:
+            self.outcomes()
+        except NotesDamagedError as error:
+            self._put_aside(self._places.outcomes)
+            found.append(error)
+        try:
+            self.trial()
+        except NotesDamagedError as error:
+            release = _release_in(self._places.trial.read_bytes())
+            if release is not None and release != running:
+                self.conclude(str(release), Outcome.ROLLED_BACK, str(error))
+            self._put_aside(self._places.trial)
+            found.append(error)
+        return found
+
     def keep_trial(self, trial: Trial) -> None:
         """Note what is to be tried, durably."""
         self._places.system.mkdir(mode=0o755, exist_ok=True)
@@ -91,15 +131,38 @@ class Notes:
         if self._places.system.is_dir():
             sync_folder(self._places.system)
 
-    def conclude(self, release: str, outcome: Outcome, reason: str) -> None:
-        """Note what became of a release; one that was rolled back is never tried again."""
+    def conclude(self, release: str, outcome: Outcome, reason: str, *, refused: str | None = None) -> None:
+        """Note what became of a release; one that was rolled back is never tried again, nor a bundle `refused`."""
         before = self.outcomes()
         rolled_back = before.rolled_back
         if outcome is Outcome.ROLLED_BACK and release not in rolled_back:
             rolled_back = (*rolled_back, release)[-_SHOWN_RELEASES:]
         newest = UpdateOutcome(release=release, outcome=outcome, reason=one_line(reason))
+        after = Outcomes(rolled_back=rolled_back, refused=refused or before.refused, newest=newest)
         self._places.system.mkdir(mode=0o755, exist_ok=True)
-        write_durably(self._places.outcomes, write_json(Outcomes(rolled_back=rolled_back, newest=newest)))
+        write_durably(self._places.outcomes, write_json(after))
+
+    def _sweep(self) -> None:
+        """Remove what writes left beside the notes that the power's end has cut."""
+        for note in (self._places.trial, self._places.outcomes):
+            for leftover in self._places.system.glob(f".{note.name}.*.new"):
+                leftover.unlink(missing_ok=True)
+
+    def _put_aside(self, note: Path) -> None:
+        note.replace(note.with_name(f"{note.name}.damaged"))
+        sync_folder(self._places.system)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    release: str
+
+
+def _release_in(content: bytes) -> Release | None:
+    """Return the release that a note names which cannot be read as a whole, None where there is none in it."""
+    try:
+        return Release.parse(msgspec.json.decode(content, type=_Named).release)
+    except (msgspec.MsgspecError, NotAReleaseError):
+        return None
 
 
 def one_line(text: str) -> str:

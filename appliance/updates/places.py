@@ -44,6 +44,16 @@ class UpdatePlaces:
         return self.unit / "system"
 
     @property
+    def taken(self) -> Path:
+        """A bundle that root has taken over, to judge and to write it."""
+        return self.system / "bundle.raucb"
+
+    @property
+    def has_bundle(self) -> bool:
+        """Whether one is there as a whole, on either side."""
+        return self.bundle.exists() or self.taken.exists()
+
+    @property
     def trial(self) -> Path:
         """The note of the slot that is to be tried, or is being tried; there is none at any other time."""
         return self.system / "trial.json"

@@ -41,8 +41,8 @@ class BootChoice(Protocol):
     def current(self) -> Slot:
         """Return the slot that runs now."""
 
-    def permanent(self) -> Slot:
-        """Return the slot that the firmware starts by itself."""
+    def permanent(self) -> Slot | None:
+        """Return the slot that the firmware starts by itself, None where it was never told one, or has forgotten it."""
 
     def try_once(self, slot: Slot) -> str | None:
         """Have the next start, and no other, take `slot`.

@@ -18,7 +18,6 @@ from evidence.release import Installed
 
 FIRST_SIGNS_SECONDS = 300.0  # until camera and screen must have been reached
 SILENT_DOCK_SECONDS = 600.0  # how long a cable may be in without a dock that answers
-MOST_STARTS = 2  # of which nothing was heard: the power may have gone before the first
 LOOK_SECONDS = 1.0
 
 CONFIRMED = "Camera, screen and dock were reached."
@@ -91,11 +90,13 @@ class TrialWatch:
         self._sleep = sleep
 
     def run(self) -> None:
-        """Watch until the trial has ended; raises BootChoiceError, NotesDamagedError or OSError."""
+        """Watch until the trial has ended; raises BootChoiceError, NotRestartedError or OSError."""
+        for error in self._notes.mend(self._running.release):
+            self._journal.note_put_aside(str(error))
         trial = self._notes.trial()
         if trial is None:
             return
-        if not self._is_running(trial):
+        if not trial.is_running(self._choice.current(), self._running.release):
             self._settle(trial)
             return
         if self._choice.permanent() is not trial.slot:
@@ -108,12 +109,9 @@ class TrialWatch:
         self._notes.end_trial(Outcome.CONFIRMED, CONFIRMED)
         self._journal.confirmed(trial.release, slot=trial.slot)
 
-    def _is_running(self, trial: Trial) -> bool:
-        return self._choice.current() is trial.slot and str(self._running.release) == trial.release
-
     def _settle(self, trial: Trial) -> None:
         """Back in the slot from before: note a roll back, unless it may be that the trial has never begun."""
-        if trial.failure is None and trial.starts < MOST_STARTS:
+        if not trial.is_over:
             if trial.starts:
                 self._journal.unheard(trial.release, starts=trial.starts)
             return

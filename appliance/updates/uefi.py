@@ -44,8 +44,8 @@ class Partitions:
 class Uefi:
     """Makes an entry for each slot when it is first needed.
 
-    Before that the firmware finds the card by itself, and starts from it what it has always started: the slot that
-    runs. So that is what is permanent as long as no entry of ours is in BootOrder.
+    Before that the firmware finds the card by itself, and starts from it what it has always started. It may also throw
+    our entries out of BootOrder again, in a trial too: then nothing says which slot is the permanent one.
     """
 
     def __init__(
@@ -65,16 +65,15 @@ class Uefi:
         """Return the slot that our init has started."""
         return self._booted()
 
-    def permanent(self) -> Slot:
-        """Return the first of our entries in BootOrder."""
+    def permanent(self) -> Slot | None:
+        """Return the first of our entries in BootOrder, None where none of them is there."""
         with _explained():
             slots = {number: slot for slot, number in self._numbers().items()}
-            found = next((slots[number] for number in self._variables.order() if number in slots), None)
-        return found or self.current()
+            return next((slots[number] for number in self._variables.order() if number in slots), None)
 
     def try_once(self, slot: Slot) -> None:
         """Write BootNext, after what comes behind it: the slot that runs now is the permanent one."""
-        self.make_permanent(self.permanent())
+        self.make_permanent(self.permanent() or self.current())
         with _explained():
             self._variables.put_next(self._entry(slot))
 

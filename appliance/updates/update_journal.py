@@ -31,6 +31,10 @@ class UpdateJournal:
         """Tell why nothing is done now; all stays as it is until the next docking."""
         self._log.info("update_waits", sentence=why)
 
+    def note_put_aside(self, sentence: str) -> None:
+        """Tell that a note could not be read, and that updates go on without it."""
+        self._log.error("update_note_put_aside", sentence=sentence)
+
     def trial_asked(self, release: str, *, slot: str, start: int) -> None:
         """Tell that the firmware was asked for one start of a slot, which comes at once."""
         self._log.info("trial_asked", release=release, slot=slot, start=start)

@@ -31,7 +31,7 @@ class Updates:
     told: dict[str, Told]
 
     def of(self, unit: Unit) -> Standing:
-        """Return how a unit stands; an offer waits for it unless it runs that release, or has given it up."""
+        """Return how a unit stands; an offer waits for it unless it runs that release, or said why it does not."""
         release, told = release_in(unit.software), self.told.get(unit.unit_id)
         is_behind = self.offer is not None and (release is None or release < Release.parse(self.offer.release))
         is_given_up = (

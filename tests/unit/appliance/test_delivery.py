@@ -20,9 +20,11 @@ from appliance.docking.delivery import (
     Refused,
     Sent,
     Step,
+    Updating,
     Uploaded,
 )
 from appliance.front import messages
+from appliance.front.messages import Message, Tone
 from appliance.journal import Journal
 from appliance.states import Event, News
 from evidence.receipt import CustodyHead, Receipt
@@ -70,7 +72,7 @@ class Script:
 class Bench:
     """A delivery with what it tells, writes and learns."""
 
-    def __init__(self, folder: Path, offload: Offload) -> None:
+    def __init__(self, folder: Path, offload: Offload, updating: Updating | None = None) -> None:
         self.output = io.StringIO()
         self.news: list[News] = []
         self.wearers: list[str | None] = []
@@ -80,6 +82,7 @@ class Bench:
             journal=Journal(self.output),
             learn_wearer=self.wearers.append,
             tell=self.news.append,
+            updating=updating,
         )
 
     def events(self) -> list[str]:
@@ -167,3 +170,42 @@ def test_progress_counts_bytes_of_all_clips_and_names_the_one_under_way() -> Non
     course.take(Deleted(SECOND))
     assert course.result() == messages.handed_over(2)
     assert course.message().sentence == "Handing over clip 2 of 2"
+
+
+class Saying:
+    """Says of updates what it is given, and waits to be taken off the dock."""
+
+    def __init__(self, *said: Message | None) -> None:
+        self._said = said
+
+    def run(self, is_stopping: threading.Event, say: Callable[[Message | None], None]) -> None:
+        for message in self._said:
+            say(message)
+        is_stopping.wait(PATIENCE)
+
+    def withdraw(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("update", [messages.UPDATED, messages.NOT_UPDATED, messages.update_arrives(0.5)])
+def test_what_is_said_of_an_update_does_not_hide_that_clips_are_still_on_the_unit(
+    tmp_path: Path, update: Message
+) -> None:
+    bench = Bench(tmp_path, Script([*ONE_OF_TWO, Refused(SECOND, "It differs.")]), Saying(update))
+    bench.delivery.start()
+    until(lambda: bench.delivery.message.headline == update.headline)
+    shown = bench.delivery.message
+    bench.delivery.stop()
+    assert shown.sentence == f"{update.sentence} The dock refused 1 clip, still on this unit. Tell IT."
+    assert (shown.tone, shown.progress) == (Tone.WARNING, update.progress)
+    assert "empty" not in shown.sentence
+
+
+def test_where_nothing_is_said_of_updates_any_more_the_result_is_shown_again(tmp_path: Path) -> None:
+    script = Script([*ONE_OF_TWO, Deleted(FIRST)])
+    bench = Bench(tmp_path, script, Saying(messages.update_arrives(0.5), None))
+    bench.delivery.start()
+    steps = len(script.steps) + 2
+    until(lambda: bench.delivery.steps == steps)
+    until(lambda: bench.delivery.message == messages.handed_over(1))
+    bench.delivery.stop()

@@ -191,7 +191,14 @@ class TestTheUnit:
             journal.entered(State.STANDBY)
             journal.fault("offload_failed", "The dock was not reached.")
             journal.fault("clip_refused", "The dock refused a clip.")
+            journal.fault("update_delayed", "The dock was not reached.")
         assert list(tmp_path.iterdir()) == []
+
+    def test_keeps_that_an_update_failed(self, tmp_path: Path) -> None:
+        with Journal(io.StringIO(), faults=FaultLog(tmp_path / "faults")) as journal:
+            journal.fault("update_failed", "The update needs more room.")
+        (fault,) = FaultLog(tmp_path / "faults").faults()
+        assert (fault.part, fault.what) == ("update", What.FAILED)
 
     def test_keeps_each_kind_of_its_own_faults(self, tmp_path: Path) -> None:
         with Journal(io.StringIO(), faults=FaultLog(tmp_path / "faults")) as journal:

@@ -1,5 +1,6 @@
 """Root's part on the dock: what is installed and what refused, and that the trial is asked for last."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.updates.installing import Installing
-from appliance.updates.notes import Trial
+from appliance.updates.installing import Installing, NotRestartedError
+from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.rauc import Rauc
 from appliance.updates.signs import Sign
 from appliance.updates.slots import BootChoiceError, Slot
@@ -17,7 +18,7 @@ from evidence.docking import Outcome
 from evidence.durable import write_durably
 from tests.pki import Pki
 from tests.signed_bundles import COMPATIBLE, NEWER, OLDER, RUNS, make_bundle, rauc_config
-from tests.unit.appliance.updates.bench import AUTOBOOT, Bench
+from tests.unit.appliance.updates.bench import AUTOBOOT, OFFER, Bench
 
 
 class Stage(Bench):
@@ -84,7 +85,7 @@ def refused(stage: Stage, reason: str) -> None:
     assert outcome == "refused"
     assert reason in sentence
     assert stage.events() == ["update_found", "update_refused"]
-    assert not stage.places.bundle.exists()
+    assert not stage.places.has_bundle
     assert stage.notes.trial() is None
     assert stage.restarts == []
 
@@ -132,6 +133,28 @@ def test_a_bundle_with_a_flipped_bit_in_what_is_signed_is_refused(stage: Stage) 
     content[content.rindex(b"version=") + 9] ^= 1
     stage.places.bundle.write_bytes(content)
     refused(stage, "its signature or its form is not good")
+
+
+def test_a_bundle_that_is_swapped_after_it_was_judged_is_not_the_one_that_is_written(stage: Stage) -> None:
+    stage.bundle()
+    judged, written = stage.places.bundle.read_bytes(), stage.folder / "written"
+    swap = f"echo an older one > {stage.places.bundle}"
+    (stage.folder / "rauc").write_text(
+        f'#!/bin/sh\nif [ "$1" = install ]; then cp "$2" {written}; else {swap}; exec /usr/bin/rauc "$@"; fi\n'
+    )
+    stage.permit()
+    stage.run()
+    assert written.read_bytes() == judged
+    assert stage.notes.trial() == Trial(release=NEWER, slot=Slot.B, starts=1)
+    assert not stage.places.taken.exists()
+
+
+def test_a_link_in_place_of_a_bundle_is_refused(stage: Stage) -> None:
+    stage.bundle()
+    aside = stage.places.bundle.rename(stage.folder / "aside.raucb")
+    stage.places.bundle.symlink_to(aside)
+    refused(stage, "it is no plain file")
+    assert aside.exists()
 
 
 def test_a_card_that_fails_is_told_and_nothing_is_tried(stage: Stage) -> None:
@@ -182,10 +205,104 @@ def test_a_boot_choice_that_cannot_be_made_restarts_nothing(stage: Stage) -> Non
     stage.bundle()
     stage.let_rauc(f"rm {stage.autoboot}")
     stage.permit()
-    with pytest.raises(BootChoiceError):
+    with pytest.raises(BootChoiceError) as caught:
         stage.run()
+    assert stage.outcome() == ("refused", str(caught.value))
     assert stage.restarts == []
     assert not stage.signs.is_given(Sign.PERMIT)
+
+
+def test_a_restart_that_does_not_come_is_told_as_the_reason(stage: Stage) -> None:
+    stage.notes.keep_trial(Trial(release=NEWER, slot=Slot.B))
+
+    def fail(_: str | None) -> None:
+        raise NotRestartedError("exit code 1")
+
+    stage.permit()
+    with pytest.raises(NotRestartedError):
+        stage.run(fail)
+    newest = stage.notes.outcomes().newest
+    assert newest is not None
+    assert newest.release == NEWER
+    assert stage.outcome() == ("refused", str(NotRestartedError("exit code 1")))
+
+
+def test_a_storage_that_fails_is_told_as_the_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.bundle()
+
+    def fail(_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("appliance.updates.installing.take", fail)
+    stage.permit()
+    with pytest.raises(OSError, match="Input/output error"):
+        stage.run()
+    assert stage.outcome()[0] == "refused"
+    assert "cannot read or write what an update needs (Input/output error)" in stage.outcome()[1]
+
+
+def test_what_cannot_even_be_noted_hides_no_reason(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.bundle()
+    stage.autoboot.unlink()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("appliance.updates.notes.write_durably", fail)
+    with pytest.raises(BootChoiceError):
+        stage.run()
+
+
+def test_a_bundle_that_is_bad_is_remembered_and_a_card_that_failed_is_not(stage: Stage) -> None:
+    stage.bundle()
+    stage.let_rauc("exit 1")
+    stage.permit()
+    stage.run()
+    assert stage.notes.outcomes().refused is None
+    stage.put_bundle(b"no bundle")
+    stage.permit()
+    stage.run()
+    assert stage.notes.outcomes().refused == OFFER.sha256
+    stage.notes.conclude(NEWER, Outcome.ROLLED_BACK, "No camera was reached.")
+    assert stage.notes.outcomes().refused == OFFER.sha256
+
+
+OVER = [
+    Trial(release=NEWER, slot=Slot.B, starts=1, failure="No camera was reached."),
+    Trial(release=NEWER, slot=Slot.B, starts=MOST_STARTS),
+]
+
+
+@pytest.mark.parametrize("trial", OVER)
+def test_a_trial_that_is_over_is_not_started_again(stage: Stage, trial: Trial) -> None:
+    stage.notes.keep_trial(trial)
+    stage.permit()
+    stage.run()
+    assert stage.restarts == []
+    assert stage.notes.trial() == trial
+    assert stage.events() == ["update_waits"]
+
+
+def test_a_restart_that_does_not_come_is_no_start_of_the_trial(stage: Stage) -> None:
+    trial = Trial(release=NEWER, slot=Slot.B, starts=1)
+    stage.notes.keep_trial(trial)
+
+    def fail(_: str | None) -> None:
+        raise NotRestartedError("exit code 1")
+
+    stage.permit()
+    with pytest.raises(NotRestartedError):
+        stage.run(fail)
+    assert stage.notes.trial() == trial
+
+
+def test_a_boot_choice_that_cannot_be_made_is_no_start_of_the_trial(stage: Stage) -> None:
+    trial = Trial(release=NEWER, slot=Slot.A)
+    stage.notes.keep_trial(trial)
+    stage.permit()
+    with pytest.raises(BootChoiceError):  # slot a is not the one of [tryboot]
+        stage.run()
+    assert stage.notes.trial() == trial
 
 
 def test_before_a_slot_is_written_over_its_trial_is_forgotten(stage: Stage) -> None:
@@ -228,6 +345,7 @@ def test_a_cut_at_any_write_leaves_the_slot_that_runs_and_the_next_docking_goes_
         assert stage.autoboot.read_text() == AUTOBOOT
         stage.permit()
         stage.run()
+        assert not stage.places.has_bundle
         assert stage.restarts == ["0 tryboot"]
         trial = stage.notes.trial()
         assert trial is not None

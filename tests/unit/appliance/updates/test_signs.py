@@ -83,3 +83,10 @@ def test_where_no_image_was_started_there_is_nothing_to_update(command: tuple[st
     assert done.returncode == 5
     assert done.stderr.strip().endswith("there is no slot to be updated.")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_permit_with_which_nothing_can_be_done_is_taken_back(tmp_path: Path) -> None:
+    signs = Signs(tmp_path)
+    signs.give(Sign.PERMIT)
+    assert call("update", "install", "--folder", ".", "--signs", str(tmp_path)).returncode == 5
+    assert not signs.is_given(Sign.PERMIT)

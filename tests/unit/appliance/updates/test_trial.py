@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.updates.notes import Trial
+from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.signs import Sign
 from appliance.updates.slots import Slot
-from appliance.updates.trial import MOST_STARTS, Patience, TrialWatch, is_plugged
+from appliance.updates.trial import Patience, TrialWatch, is_plugged
 from evidence.docking import Outcome, UpdateOutcome
 from tests.signed_bundles import NEWER, RUNS
 from tests.unit.appliance.updates.bench import AUTOBOOT, Bench

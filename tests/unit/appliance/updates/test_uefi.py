@@ -9,9 +9,16 @@ from uuid import UUID
 
 import pytest
 
+from appliance.updates.handler import answer
+from appliance.updates.installing import Installing
+from appliance.updates.notes import Trial
+from appliance.updates.rauc import Rauc
 from appliance.updates.slots import BootChoiceError, Slot
+from appliance.updates.trial import TrialWatch
 from appliance.updates.uefi import Partitions, Uefi
 from appliance.updates.uefi_variables import BootVariables, LoadOption, Partition, partition_of
+from tests.signed_bundles import NEWER
+from tests.unit.appliance.updates.bench import Bench
 
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 GUIDS = {"boot-a": UUID("11111111-2222-3333-4444-555555555501"), "boot-b": UUID("11111111-2222-3333-4444-555555555502")}
@@ -85,11 +92,67 @@ def test_blocks_are_those_of_the_disk(tmp_path: Path) -> None:
     assert found == Partition(3, 768, 32768, GUIDS["boot-b"])
 
 
-def test_before_any_entry_is_made_the_slot_that_runs_is_the_permanent_one(machine: Machine) -> None:
+def test_before_any_entry_is_made_no_slot_is_the_permanent_one_and_rauc_is_told_the_one_that_runs(
+    machine: Machine,
+) -> None:
     machine.put("Boot0000", DEFAULT)
     machine.put("BootOrder", b"\x07\0\0\0" + struct.pack("<H", 0))
     machine.slot = Slot.B
-    assert machine.choice().permanent() is Slot.B
+    assert machine.choice().permanent() is None
+    assert answer(("get-primary",), machine.choice()) == "b"
+    with pytest.raises(BootChoiceError, match="slot b is the permanent one"):
+        answer(("set-state", "b", "bad"), machine.choice())
+
+
+def forget_entries(machine: Machine) -> None:
+    """Have the firmware throw our entries out of BootOrder."""
+    machine.put("BootOrder", b"\x07\0\0\0" + struct.pack("<H", 0))
+
+
+def test_a_trial_whose_entries_the_firmware_forgets_is_watched_and_never_confirmed_by_that(
+    machine: Machine, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path / "bench", slot=Slot.B, release=NEWER)
+    machine.put("Boot0000", DEFAULT)
+    machine.choice().try_once(Slot.B)
+    machine.slot = Slot.B
+    forget_entries(machine)
+    bench.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=1))
+    seconds = iter(range(0, 10_000, 100))
+    TrialWatch(
+        bench.places,
+        running=bench.running,
+        choice=machine.choice(),
+        signs=bench.signs,
+        journal=bench.journal,
+        restart=bench.restarts.append,
+        monotonic=lambda: next(seconds),
+        sleep=lambda _: None,
+    ).run()
+    assert bench.events() == ["trial_runs", "trial_given_up"]
+    assert bench.restarts == [None]
+    assert machine.choice().permanent() is None
+
+
+def test_in_a_trial_whose_entries_the_firmware_forgets_the_slot_from_before_is_not_written_over(
+    machine: Machine, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path / "bench", slot=Slot.B, release=NEWER)
+    machine.slot = Slot.B
+    bench.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=1))
+    bench.put_bundle()
+    bench.permit()
+    Installing(
+        bench.places,
+        running=bench.running,
+        choice=machine.choice(),
+        signs=bench.signs,
+        rauc=Rauc(),
+        journal=bench.journal,
+        restart=bench.restarts.append,
+    ).run()
+    assert bench.events() == ["update_waits"]
+    assert bench.places.bundle.exists()
 
 
 def test_a_trial_is_for_the_next_start_alone_and_the_slot_that_runs_stays_the_permanent_one(machine: Machine) -> None:

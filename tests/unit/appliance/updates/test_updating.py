@@ -19,7 +19,7 @@ from appliance.front import messages
 from appliance.front.messages import Message
 from appliance.journal import Journal
 from appliance.states import Event, News
-from appliance.updates.notes import Trial
+from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.signs import Sign, Signs
 from appliance.updates.slots import Slot
@@ -42,7 +42,7 @@ class Docked:
     door: UpdateDoor
     signs: Signs
     release: str = RUNS
-    said: list[Message] = field(default_factory=list)
+    said: list[Message | None] = field(default_factory=list)
     output: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
@@ -57,6 +57,7 @@ class Docked:
             journal=Journal(self.output),
             look_seconds=0.05,
             turn_seconds=0.01,
+            restart_seconds=0.1,
         )
         self.notes = self.updating._notes
 
@@ -108,7 +109,8 @@ def test_what_the_dock_offers_is_fetched_and_permitted(docked: Docked) -> None:
         until(lambda: messages.UPDATE_INSTALLS in docked.said)
     assert docked.places.bundle.read_bytes() == docked.door.bundle
     assert docked.lines("update_fetching")[0]["release"] == NEWER
-    assert docked.said[0] == messages.update_arrives(65536 / 300_000) or docked.said[0].progress is not None
+    assert docked.said[0] is not None
+    assert docked.said[0].progress is not None
     assert [file.name for file in sorted(docked.places.arriving.iterdir())] == ["bundle.raucb", "offer.json"]
 
 
@@ -126,12 +128,46 @@ def test_one_bundle_is_permitted_once_in_a_docking_and_fetched_once(docked: Dock
     docked.door.offer()
     with docked.docking():
         until(docked.is_permitted)
-        docked.places.bundle.unlink()  # root has refused it
+        docked.notes.conclude(NEWER, Outcome.REFUSED, "Its signature is not good.")
+        docked.places.bundle.unlink()
         docked.signs.take_back(Sign.PERMIT)
         docked.looks()
         assert not docked.is_permitted()
         until(lambda: docked.said[-1] == messages.NOT_UPDATED)
+        assert docked.door.outcomes
     assert docked.door.ranges == [""]
+
+
+def test_that_it_can_be_seen_at_the_dock_is_not_said_where_the_dock_was_told_nothing(docked: Docked) -> None:
+    docked.door.offer()
+    with docked.docking():
+        until(docked.is_permitted)
+        docked.signs.take_back(Sign.PERMIT)  # root was killed
+        until(lambda: docked.said[-1] == messages.NOT_UPDATED_YET)
+    assert docked.door.outcomes == []
+
+
+def test_a_restart_that_does_not_come_is_not_announced_for_ever(docked: Docked) -> None:
+    docked.notes.keep_trial(Trial(release=NEWER, slot=Slot.B))
+    with docked.docking():
+        until(docked.is_permitted)
+        docked.notes.conclude(NEWER, Outcome.REFUSED, "The unit was not restarted (exit code 1).")
+        docked.signs.take_back(Sign.PERMIT)
+        until(lambda: bool(docked.door.outcomes))
+        until(lambda: docked.said[-1] == messages.NOT_UPDATED)
+    docked.said.clear()
+    with docked.docking():  # the same again, of which the dock knows
+        until(lambda: messages.UPDATE_INSTALLS in docked.said)
+        docked.signs.take_back(Sign.PERMIT)
+        until(lambda: docked.said[-1] == messages.NOT_UPDATED)
+
+
+def test_an_update_that_is_being_installed_is_said_once(docked: Docked) -> None:
+    docked.door.offer()
+    with docked.docking() as is_stopping:
+        until(docked.is_permitted)
+        is_stopping.wait(0.2)
+    assert docked.said.count(messages.UPDATE_INSTALLS) == 1
 
 
 def test_a_fetch_that_was_cut_goes_on_where_it_was(docked: Docked) -> None:
@@ -170,8 +206,47 @@ def test_bytes_that_are_not_those_which_were_offered_are_thrown_away(docked: Doc
     docked.door.sha256 = hashlib.sha256(b"another").hexdigest()
     with docked.docking():
         until(lambda: bool(docked.lines("fault")))
-    assert "its digest is another one" in docked.lines("fault")[0]["sentence"]
+        docked.looks()
+    refused(docked, "its digest is another one")
+    assert docked.door.ranges == [""]  # and not all of it again as long as it is docked
     assert list(docked.places.arriving.iterdir()) == []
+
+
+def refused(docked: Docked, reason: str) -> None:
+    """Check that log, dock and wearer were told once why the unit stays as it is."""
+    (fault,) = docked.lines("fault")
+    assert fault["kind"] == "update_failed"
+    assert reason in fault["sentence"]
+    assert docked.door.outcomes == [
+        UpdateOutcome(release=NEWER, outcome=Outcome.REFUSED, reason=fault["sentence"]),
+    ]
+    assert docked.said[-1] == messages.NOT_UPDATED
+
+
+def test_a_bundle_that_is_longer_than_was_offered_is_refused_in_the_same_way(docked: Docked) -> None:
+    docked.door.offer()
+    docked.door.announced = 200_000
+    with docked.docking():
+        until(lambda: bool(docked.door.outcomes))
+        docked.looks()
+    refused(docked, "bytes came of 200000")
+    assert docked.door.ranges == [""]
+
+
+def test_where_a_fetch_breaks_off_the_screen_does_not_go_on_saying_so(docked: Docked) -> None:
+    docked.door.offer()
+
+    def fail() -> None:
+        raise OSError
+
+    docked.door.between = fail
+    docked.updating._look_seconds = 60
+    docked.said.append(messages.update_arrives(0.1))
+    with docked.docking():
+        until(lambda: docked.said[-1] is None)
+    (fault,) = docked.lines("fault")
+    assert fault["kind"] == "update_delayed"  # the cable's or the dock's, and none of the unit
+    assert docked.door.outcomes == []
 
 
 @pytest.mark.parametrize(
@@ -191,6 +266,9 @@ def test_what_does_not_fit_is_passed_over_and_told_once(
         docked.looks()
     assert [line["sentence"] for line in docked.lines("update_passed_over")] == [reason]
     assert docked.door.ranges == []
+    misfits = [] if compatible == COMPATIBLE else [(Outcome.REFUSED, f"The update was refused: {reason}.")]
+    assert [(told.outcome, told.reason) for told in docked.door.outcomes] == misfits
+    assert docked.said == []
 
 
 def test_a_release_that_was_rolled_back_is_not_fetched_again_and_the_dock_is_told(docked: Docked) -> None:
@@ -205,6 +283,17 @@ def test_a_release_that_was_rolled_back_is_not_fetched_again_and_the_dock_is_tol
     with docked.docking():
         docked.looks()
     assert docked.door.outcomes == [outcome]  # it is told once
+
+
+def test_a_bundle_that_root_refused_is_not_fetched_again_and_another_one_is(docked: Docked) -> None:
+    docked.door.offer()
+    docked.notes.conclude(NEWER, Outcome.REFUSED, "Its signature is not good.", refused=docked.door.digest)
+    with docked.docking():
+        docked.looks()
+        assert docked.door.ranges == []
+        docked.door.offer()
+        until(docked.is_permitted)
+    assert docked.lines("update_passed_over")[0]["sentence"] == "it was refused on this unit before"
 
 
 def test_what_is_confirmed_while_it_is_docked_is_told_at_once(docked: Docked) -> None:
@@ -234,12 +323,30 @@ def test_a_slot_that_is_written_and_was_not_started_is_permitted_again(docked: D
     assert docked.lines("update_passed_over")[0]["sentence"] == "it is in the other slot already"
 
 
+def test_what_a_cut_left_with_root_is_permitted_again_and_not_fetched(docked: Docked) -> None:
+    docked.door.offer()
+    docked.places.system.mkdir()
+    docked.places.taken.write_bytes(b"taken over, and not written yet")
+    with docked.docking() as is_stopping:
+        until(docked.is_permitted)
+        is_stopping.wait(0.2)
+    assert docked.door.looks == 0
+
+
+def test_a_trial_that_is_over_is_not_permitted_again(docked: Docked) -> None:
+    docked.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=MOST_STARTS))
+    with docked.docking():
+        docked.looks()
+        assert not docked.is_permitted()
+
+
 def test_a_storage_without_room_is_told(docked: Docked, monkeypatch: pytest.MonkeyPatch) -> None:
     docked.door.offer()
     monkeypatch.setattr(docked.unit.installation.spool, "free_bytes", lambda: 16 << 20)
     with docked.docking():
-        until(lambda: bool(docked.lines("fault")))
-    assert "The update needs 0 MB on this unit and 16 MB are free" in docked.lines("fault")[0]["sentence"]
+        until(lambda: bool(docked.door.outcomes))
+        docked.looks()
+    refused(docked, "The update needs 0 MB on this unit and 16 MB are free")
     assert docked.door.ranges == []
 
 
@@ -260,6 +367,17 @@ def test_an_offer_that_is_none_is_told_once_and_asked_for_again_later(docked: Do
         docked.looks()
     (told,) = docked.lines("fault")
     assert "The dock's answer is not one that a unit understands" in told["sentence"]
+
+
+@pytest.mark.parametrize("name", ["trial.json", "updates.json"])
+def test_a_note_that_is_damaged_keeps_no_update_from_the_unit(docked: Docked, name: str) -> None:
+    docked.door.offer()
+    docked.places.system.mkdir()
+    (docked.places.system / name).write_bytes(b"{")
+    with docked.docking():
+        until(docked.is_permitted)
+    (told,) = docked.lines("fault")
+    assert f"The note {name} of an update is damaged" in told["sentence"]
 
 
 def test_clips_go_first(docked: Docked, tmp_path: Path) -> None:

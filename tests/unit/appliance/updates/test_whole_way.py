@@ -10,6 +10,7 @@ from appliance.docking.client import DockClient
 from appliance.docking.tls import context_for
 from appliance.journal import Journal
 from appliance.updates.installing import Installing
+from appliance.updates.notes import Notes
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.raspberry_pi import RaspberryPi
 from appliance.updates.rauc import Rauc
@@ -18,8 +19,9 @@ from appliance.updates.slots import Slot
 from appliance.updates.trial import TrialWatch
 from appliance.updates.update_journal import UpdateJournal
 from appliance.updates.updating import Updating
-from dock_station.catalogue import updates
+from dock_station.catalogue import units, updates
 from dock_station.catalogue.updates import Told
+from dock_station.updates.standing import read_updates
 from evidence.docking import Outcome, UpdateOffer
 from evidence.release import Installed, Release
 from tests.dock import RunningDock, running_dock, until
@@ -129,3 +131,25 @@ def test_what_the_dock_offers_is_installed_tried_confirmed_and_told(tmp_path: Pa
         assert trial.choice.permanent() is Slot.B
         (told,) = told_of(dock)
         assert (told.release, told.outcome) == (NEWER, Outcome.CONFIRMED)
+
+
+def test_why_a_unit_does_not_take_an_update_is_seen_at_the_dock_until_one_is_confirmed(tmp_path: Path) -> None:
+    with running_dock(tmp_path) as dock:
+        offer = UpdateOffer(release=NEWER, compatible="mirrorcam-raspios", bytes=1, sha256="0" * 64)
+        dock.dock.folder.updates.prepare()
+        dock.dock.folder.updates.write_offer(offer)
+        (tmp_path / "autoboot.txt").write_text(AUTOBOOT)
+        url = f"https://localhost:{dock.port}"
+        worn = Worn.open(enrol(tmp_path / "unit", dock.pki, url, settings="storage_reserve_minutes = 0"))
+        start = Start(tmp_path, worn, Slot.A, RUNS)
+        with start.docked():
+            until(lambda: bool(told_of(dock)))
+        (told,) = told_of(dock)
+        reason = f"The update was refused: it is for mirrorcam-raspios, and this unit is {COMPATIBLE}."
+        assert (told.release, told.outcome, told.reason) == (NEWER, Outcome.REFUSED, reason)
+        with dock.dock.catalogue.reading() as connection:
+            found = read_updates(connection, dock.dock.folder.updates)
+            assert [found.of(unit).waiting for unit in units.everyone(connection)] == [None]
+        Notes(start.places).conclude(NEWER, Outcome.CONFIRMED, "Camera, screen and dock were reached.")
+        with start.docked():
+            until(lambda: told_of(dock)[0].outcome == Outcome.CONFIRMED)
