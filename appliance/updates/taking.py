@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import stat
 
 from appliance.updates.places import UpdatePlaces
@@ -19,7 +18,7 @@ def take(places: UpdatePlaces) -> None:
     places.system.mkdir(mode=0o755, exist_ok=True)
     if os.path.lexists(places.bundle):
         drop_taken(places)
-        places.bundle.rename(places.taken)
+        _move(places)
     if not stat.S_ISREG(places.taken.lstat().st_mode):
         raise BundleRefusedError("it is no plain file")
     descriptor = os.open(places.taken, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -40,8 +39,14 @@ def give_back(places: UpdatePlaces) -> None:
 
 
 def drop_taken(places: UpdatePlaces) -> None:
-    """Remove what was taken, whatever it is; harmless where there is nothing. Raises OSError."""
-    if places.taken.is_dir() and not places.taken.is_symlink():
-        shutil.rmtree(places.taken)
-    else:
-        places.taken.unlink(missing_ok=True)
+    """Remove what was taken; harmless where there is nothing. Raises OSError."""
+    places.taken.unlink(missing_ok=True)
+
+
+def _move(places: UpdatePlaces) -> None:
+    # A link and not a rename, which would move a folder too, whose content would have to be removed one by one.
+    try:
+        os.link(places.bundle, places.taken, follow_symlinks=False)
+    except PermissionError:
+        raise BundleRefusedError("it is no plain file") from None
+    places.bundle.unlink()

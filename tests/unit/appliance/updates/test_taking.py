@@ -50,11 +50,7 @@ def put_pipe(places: UpdatePlaces) -> None:
     os.mkfifo(places.bundle)
 
 
-def put_folder(places: UpdatePlaces) -> None:
-    (places.bundle / "in" / "it").mkdir(parents=True)
-
-
-@pytest.mark.parametrize("put", [put_link, put_dangling_link, put_pipe, put_folder])
+@pytest.mark.parametrize("put", [put_link, put_dangling_link, put_pipe])
 def test_what_is_no_plain_file_is_refused_and_goes(places: UpdatePlaces, put: Callable[[UpdatePlaces], None]) -> None:
     put(places)
     with pytest.raises(BundleRefusedError, match="it is no plain file"):
@@ -63,6 +59,15 @@ def test_what_is_no_plain_file_is_refused_and_goes(places: UpdatePlaces, put: Ca
     drop_taken(places)
     assert not os.path.lexists(places.taken)
     assert not os.path.lexists(places.bundle)
+
+
+def test_a_folder_is_refused_and_left_where_it_is(places: UpdatePlaces) -> None:
+    (places.bundle / "in" / "it").mkdir(parents=True)
+    with pytest.raises(BundleRefusedError, match="it is no plain file"):
+        take(places)
+    drop_taken(places)
+    assert (places.bundle / "in" / "it").is_dir()
+    assert not os.path.lexists(places.taken)
 
 
 def test_what_somebody_could_still_write_to_is_refused(places: UpdatePlaces) -> None:
