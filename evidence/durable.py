@@ -24,6 +24,14 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def publish_durably(path: Path, content: bytes) -> None:
+    """Replace `path` as `write_durably` does, by what every user of this machine may read, whatever the umask."""
+    beside = _write_beside(path, content, 0o644)
+    beside.chmod(0o644)
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
 def create_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Create `path` with `content`, whole or not at all; raises FileExistsError where there is one already."""
     beside = _write_beside(path, content, mode)

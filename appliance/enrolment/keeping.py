@@ -11,7 +11,7 @@ from appliance.spool import continue_chain
 from evidence.age import AgeError, parse_recipient
 from evidence.certificates import Authority, CertificateError, Role
 from evidence.chain import Link
-from evidence.durable import sync_folder, write_durably
+from evidence.durable import publish_durably, sync_folder, write_durably
 from evidence.enrolment import Issued
 from evidence.errors import EnvironmentalError, NotGenuineError
 from evidence.policy import open_signed
@@ -77,7 +77,7 @@ def keep(folder: UnitFolder, card: EnrolmentSettings, issued: Issued, newest: Li
     folder.settle_policy()  # of an earlier life of this card
     folder.place_policy(issued.policy)
     write_durably(folder.certificate_file, issued.certificate)
-    write_durably(folder.settings_file, _toml(card, issued))
+    publish_durably(folder.settings_file, _toml(card, issued))  # the cable's services, which are other users, go by it
 
 
 def is_dock(certificate: x509.Certificate | None, authority: Authority, at: datetime) -> None:

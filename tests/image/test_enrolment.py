@@ -114,9 +114,8 @@ def test_it_gets_the_name_that_the_page_proposed(enrolled: dict[str, Any]) -> No
     assert enrolled["unit_id"] == UNIT
 
 
-def test_it_stands_by_and_the_dock_has_seen_it_under_its_name(pi: VirtualPi, enrolled: dict[str, Any]) -> None:
+def test_it_is_at_work_and_the_dock_has_seen_it_under_its_name(pi: VirtualPi, enrolled: dict[str, Any]) -> None:
     pi.wait_for("started", seconds=PATIENCE)
-    pi.wait_for("standby", seconds=PATIENCE)
     until(lambda: "mirrorcam 0." in unit_list(pi), seconds=PATIENCE, what="the unit in the dock's list", pause=3.0)
     assert UNIT in unit_list(pi)
 
@@ -131,7 +130,7 @@ def test_its_first_clip_is_handed_over_and_opens_with_the_reviewers_passphrase(
     pi: VirtualPi, office: Office, enrolled: dict[str, Any]
 ) -> None:
     pi.unplug()
-    pi.wait_for_state("standby")
+    pi.wait_for_state("standby", seconds=PATIENCE)
     pi.touch("tap 0.08")
     pi.wait_for("recording_started")
     time.sleep(5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import socket
 import stat
 import threading
@@ -114,6 +115,15 @@ def confirming(here: Hall, unit_id: str = "unit-01") -> Callable[[str], None]:
     return lambda digits: here.desk.confirm(digits, unit_id, actor=IT)
 
 
+@pytest.fixture
+def umask_of_the_service() -> Iterator[None]:
+    """As mirrorcam-unit.service has it."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask_of_the_service")
 def test_it_becomes_a_unit_whose_every_file_is_as_the_unit_wants_it(here: Hall, tmp_path: Path) -> None:
     with open_door(here) as port, answering(here):
         folder = card(tmp_path / "unit", here.pki, port, "screen_width = 640\nvideo_bits_per_second = 4000000\n")
@@ -131,6 +141,7 @@ def test_it_becomes_a_unit_whose_every_file_is_as_the_unit_wants_it(here: Hall, 
     )
     assert installation.folder.policy().policy.policy_id == "test"
     assert stat.S_IMODE(folder.key_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.settings_file.stat().st_mode) == 0o644, "the gadget and the cable read it as other users"
     assert stat.S_IMODE(folder.data.stat().st_mode) == 0o700
     for path in here.dock.folder.path.rglob("*"):
         assert not (path.is_file() and folder.key_file.read_bytes()[28:60] in path.read_bytes()), path
@@ -251,6 +262,7 @@ def test_a_power_cut_at_any_step_leaves_it_to_be_enrolled_or_enrolled_and_the_ne
         with monkeypatch.context() as patch:
             for module in (keeping, unit_settings):
                 patch.setattr(module, "write_durably", cut)
+            patch.setattr(keeping, "publish_durably", cut)
             try:
                 NewUnit(folder, confirming(here)).run()
             except PowerCutError:
