@@ -116,7 +116,7 @@ def test_it_gets_the_name_that_the_page_proposed(enrolled: dict[str, Any]) -> No
 
 def test_it_is_at_work_and_the_dock_has_seen_it_under_its_name(pi: VirtualPi, enrolled: dict[str, Any]) -> None:
     pi.wait_for("started", seconds=PATIENCE)
-    until(lambda: "mirrorcam 0." in unit_list(pi), seconds=PATIENCE, what="the unit in the dock's list", pause=3.0)
+    until(lambda: "0.0.1+" in unit_list(pi), seconds=PATIENCE, what="the unit in the dock's list", pause=3.0)
     assert UNIT in unit_list(pi)
 
 
