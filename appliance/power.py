@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.board.battery import Battery
@@ -38,6 +38,11 @@ from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
 from evidence.release import ReleaseFileError
 from evidence.supervisor import Supervisor
 
+_NO_MICROPHONE = (
+    "The policy asks for sound, but no microphone is named: have IT name it in unit.toml, as in "
+    'microphone = "alsa:default", or add --microphone.'
+)
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -58,6 +63,7 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
 
     Raises CameraError for a film that cannot be played, UnitRunsError, or as `UnitFolder.policy` does.
     """
+    wishes = replace(wishes, sources=wishes.sources.with_microphone_of(installation.settings))
     wishes.sources.check(installation.settings)
     _protect_memory(journal)
     with installation.exclusively():
@@ -185,7 +191,7 @@ def _assemble(
         waiting=len(installation.spool.waiting()),
     )
     if wishes.sources.is_deaf(recording.policy):
-        journal.fault("no_microphone", "The policy asks for sound, but no microphone is named: add --microphone.")
+        journal.fault("no_microphone", _NO_MICROPHONE)
     gauges = Gauges(
         installation.spool,
         Battery(),

@@ -21,13 +21,18 @@ from evidence.strict import read_json, read_settings, write_json
 _MACHINE_ID = Path("/etc/machine-id")
 
 
+# As on the command line: libavdevice's system, and the device by its name there. Nothing in it ends a word of TOML.
+_Microphone = Annotated[str, msgspec.Meta(pattern=r"^((alsa|pulse):[A-Za-z0-9_:,.=-]{1,100})?$")]
+
+
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What differs between boards: camera, screen and storage."""
+    """What differs between boards: camera, microphone, screen and storage."""
 
     video_width: Annotated[int, msgspec.Meta(ge=160, le=3840, multiple_of=2)] = 1280
     video_height: Annotated[int, msgspec.Meta(ge=120, le=2160, multiple_of=2)] = 720
     video_bits_per_second: Annotated[int, msgspec.Meta(ge=200_000, le=50_000_000)] = 8_000_000
     frames_per_second: Annotated[int, msgspec.Meta(ge=5, le=60)] = 30
+    microphone: _Microphone = ""
     screen_width: Annotated[int, msgspec.Meta(ge=160, le=1920)] = 800
     screen_height: Annotated[int, msgspec.Meta(ge=120, le=1200)] = 480
     storage_reserve_minutes: Annotated[int, msgspec.Meta(ge=0, le=600)] = 30

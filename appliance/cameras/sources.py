@@ -1,7 +1,7 @@
 """Which camera and which microphone: what the command line's words for them stand for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -45,6 +45,12 @@ class Sources:
         raise UnknownSourceError(
             f"'{camera}' names no camera: use auto, picamera2, file:PATH or v4l2:/dev/videoN, as in v4l2:/dev/video0."
         )
+
+    def with_microphone_of(self, settings: UnitSettings) -> "Sources":
+        """Return the same with the board's own microphone, where no other one is named."""
+        if self.microphone is not None or not settings.microphone:
+            return self
+        return replace(self, microphone=_microphone(settings.microphone))
 
     def check(self, settings: UnitSettings) -> None:
         """Raise CameraError for what will never work: any other camera may still be plugged in, a film may not."""

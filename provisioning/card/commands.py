@@ -31,6 +31,9 @@ from provisioning.printing import progress_bars, say, say_image_is_whole
 _WIDEST, _HIGHEST = 1920, 1200
 _NARROWEST, _LOWEST = 160, 120
 
+# What it takes as a microphone; of pulse an image has none.
+_MICROPHONE = r"alsa:[A-Za-z0-9_:,.=-]{1,100}"
+
 # Where every dock's enrolment is, unless its dock.toml names another port.
 ENROLMENT_URL = f"https://[{BAYS_ADDRESS}]:8445"
 
@@ -50,6 +53,12 @@ def _screen(text: str | None) -> str | None:
     return text
 
 
+def _microphone(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(_MICROPHONE, text):
+        raise typer.BadParameter("give alsa:DEVICE, as in alsa:default or alsa:plughw:1,0, as 'arecord -L' names it")
+    return text
+
+
 @card_app.command(
     "write",
     epilog=examples(
@@ -66,6 +75,10 @@ def _card_write(
     ] = ENROLMENT_URL,
     screen: Annotated[
         str | None, typer.Option(callback=_screen, metavar="WxH", help="The unit's screen, as in 800x480.")
+    ] = None,
+    microphone: Annotated[
+        str | None,
+        typer.Option(callback=_microphone, metavar="WHICH", help="The unit's microphone, as in alsa:default."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="The card, as in /dev/sdb; else you are asked.")
@@ -89,7 +102,7 @@ def _card_write(
     """
     if confirm is not None and device is None:
         raise typer.BadParameter("give --device too: the name is typed twice", param_hint="--confirm")
-    public_side = read_public_side(authority, url, _sides(screen), datetime.now(UTC))
+    public_side = read_public_side(authority, url, _sides(screen), datetime.now(UTC), microphone=microphone)
     choice = Choice(device, confirm)
     disk = choice.disk()
     is_signed = check_publisher(image, publisher, AuthorityFolder(authority))

@@ -46,6 +46,7 @@ class PublicSide:
     certificate: x509.Certificate
     dock_url: str
     screen: tuple[int, int] | None = None
+    microphone: str | None = None
 
     @property
     def town(self) -> str:
@@ -53,14 +54,18 @@ class PublicSide:
         return town_of(self.certificate)
 
     def files(self) -> dict[str, bytes]:
-        """Return each file's content by its name. The dock's address was checked: it holds no quotation mark."""
+        """Return each file's content by its name. What the words hold was checked: no quotation mark."""
         lines = [f'dock_url = "{self.dock_url}"']
         if self.screen:
             lines += [f"screen_width = {self.screen[0]}", f"screen_height = {self.screen[1]}"]
+        if self.microphone:
+            lines.append(f'microphone = "{self.microphone}"')
         return {AUTHORITY_NAME: pem(self.certificate), ENROLMENT_NAME: "".join(f"{line}\n" for line in lines).encode()}
 
 
-def read_public_side(folder: Path, dock_url: str, screen: tuple[int, int] | None, at: datetime) -> PublicSide:
+def read_public_side(
+    folder: Path, dock_url: str, screen: tuple[int, int] | None, at: datetime, *, microphone: str | None = None
+) -> PublicSide:
     """Return the public side of the authority in `folder`, which need hold no more than `authority.crt`.
 
     What else is there must go with it: its key, and the policy signer's certificate. Raises NoAuthorityError,
@@ -74,7 +79,7 @@ def read_public_side(folder: Path, dock_url: str, screen: tuple[int, int] | None
     if authority.policy_signer_certificate_file.exists():
         signer = load_certificate(authority.policy_signer_certificate_file)
         Authority(certificate).check(signer, Role.POLICY_SIGNER, at)
-    return PublicSide(certificate, dock_url, screen)
+    return PublicSide(certificate, dock_url, screen, microphone)
 
 
 def signature_file(image: Path) -> Path:

@@ -143,6 +143,18 @@ class TestTheCamera:
             assert unit.errors.startswith("mirrorcam-unit: The camera did not come back, so this process makes way")
             assert unit.errors.count("\n") == 1
 
+    def test_whose_microphone_the_board_names_is_a_fault_without_it(self, tmp_path: Path) -> None:
+        wanted = f"{policy_toml(recipients=(str(RECIPIENT),))}record_audio = true\n"
+        folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=wanted)
+        with folder.settings_file.open("a") as settings:
+            settings.write('microphone = "alsa:plughw:31,0"\n')
+        with running_unit(folder.path, "--headless") as unit:
+            fault = unit.wait_for("fault")
+            assert fault["kind"] == "camera_failed"
+            assert "The microphone plughw:31,0 (alsa) cannot be opened" in fault["sentence"]
+            unit.say("quit")
+            assert unit.end() == 0
+
     def test_that_was_never_there_is_waited_for_whoever_would_start_the_unit_again(self, folder: UnitFolder) -> None:
         managed = environment(NOTIFY_SOCKET="@mirrorcam-nobody")
         with running_unit(folder.path, "--headless", camera="v4l2:/dev/none", with_environment=managed) as unit:

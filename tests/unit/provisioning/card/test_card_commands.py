@@ -173,6 +173,8 @@ def test_a_card_that_is_not_named_twice_is_not_touched(
         ("--screen", "800"),
         ("--screen", "80x48"),
         ("--screen", "8000x480"),
+        ("--microphone", "default"),
+        ("--microphone", 'alsa:"x'),
     ],
 )
 def test_wrong_usage_ends_with_2(desk: Desk, options: tuple[str, ...]) -> None:

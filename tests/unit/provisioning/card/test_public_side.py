@@ -4,9 +4,11 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 
+from appliance.settings import EnrolmentSettings
 from evidence.certificates import CertificateError, CertificateFileError, load_certificate
 from provisioning.authority import AuthorityFolder, NoAuthorityError, NotAnAuthorityError, create_authority
 from provisioning.card.public_side import (
@@ -35,6 +37,12 @@ def test_the_files_are_the_certificate_and_what_the_board_needs_to_know(town: Au
     assert tomllib.loads(files["enrolment.toml"].decode()) == {
         "dock_url": URL, "screen_width": 800, "screen_height": 480,
     }  # fmt: skip
+
+
+def test_a_microphone_is_what_the_unit_takes_as_one(town: AuthorityFolder) -> None:
+    side = read_public_side(town.path, URL, None, NOW, microphone="alsa:plughw:1,0")
+    told = msgspec.toml.decode(side.files()["enrolment.toml"], type=EnrolmentSettings)
+    assert told.microphone == "alsa:plughw:1,0"
 
 
 def test_without_a_screen_the_board_has_its_own(town: AuthorityFolder) -> None:
