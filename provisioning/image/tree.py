@@ -18,7 +18,7 @@ _FAULTS = ("mirrorcam-fault@.service", "mirrorcam-crashed.service")
 _ENROLMENT = ("mirrorcam-enrolled.path", "mirrorcam-enrolled.service")
 _UPDATES = (
     *("mirrorcam-update.path", "mirrorcam-update.service", "mirrorcam-trial.service"),
-    *("mirrorcam-trial-guard.timer", "mirrorcam-trial-guard.service"),
+    *("mirrorcam-guard.timer", "mirrorcam-guard.service"),
 )
 _ENABLED = {
     "multi-user.target": (
@@ -27,7 +27,7 @@ _ENABLED = {
         "systemd-networkd.service",
     ),
     "local-fs.target": ("mirrorcam-grow.service",),
-    "timers.target": ("mirrorcam-trial-guard.timer",),
+    "timers.target": ("mirrorcam-guard.timer",),
 }
 # Nobody logs in, nothing is fetched or tidied by the clock, and nothing waits for a network.
 _MASKED = (

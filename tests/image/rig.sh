@@ -30,8 +30,8 @@ if [ -b /dev/vdd ]; then
     if lacks camera; then rm -r /usr/share/libcamera/pipeline/virtual; fi
     if lacks python; then
         rm /opt/mirrorcam/bin/python3
-        mkdir /etc/systemd/system/mirrorcam-trial-guard.timer.d
-        printf '[Timer]\nOnBootSec=\nOnBootSec=4min\n' > /etc/systemd/system/mirrorcam-trial-guard.timer.d/rig.conf
+        mkdir /etc/systemd/system/mirrorcam-guard.timer.d
+        printf '[Timer]\nOnBootSec=\nOnBootSec=4min\n' > /etc/systemd/system/mirrorcam-guard.timer.d/rig.conf
     fi
 fi
 systemctl daemon-reload
