@@ -15,7 +15,7 @@ from evidence.certificates import Authority, Holder, Role
 from evidence.durable import sync_folder
 from evidence.release import Installed
 from provisioning.authority import AuthorityFolder
-from provisioning.bundles.reading import read_bundle
+from provisioning.bundles.reading import BundleRefusedError, read_bundle
 from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
 from provisioning.card.image import Image
 from provisioning.digest import sha256_of
@@ -38,7 +38,7 @@ def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime)
     this release before, for another folder or in a run that was killed, its certificate is among what was found, and
     kept: that signer's key is gone, and whether it has signed a bundle before, no file here can say.
 
-    Raises WouldOverwriteError where a bundle of another image with the same release is, NotAnImageError,
+    Raises WouldOverwriteError where a bad bundle is, or one of another image with the same release, NotAnImageError,
     NoAuthorityError, ProgramMissingError or ProgramFailedError.
     """
     for program in ("rauc", "openssl", "mksquashfs", "unsquashfs"):
@@ -54,8 +54,7 @@ def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime)
         bundle = into / bundle_name(slot.installed)
         authority = Authority(folder.certificate(), folder.revocations())
         if bundle.exists():
-            if read_bundle(bundle, authority, at).images != _digests(slot):
-                raise WouldOverwriteError(bundle, "it was made of another image of the same release")
+            _check_is_of(slot, bundle, authority, at)
             setup.found(bundle, f"bundle of release {slot.installed.release}")
             return setup
         made = work / bundle.name
@@ -64,6 +63,15 @@ def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime)
         _place(made, bundle)
     setup.made(bundle, f"bundle of release {slot.installed.release}")
     return setup
+
+
+def _check_is_of(slot: Slot, bundle: Path, authority: Authority, at: datetime) -> None:
+    try:
+        images = read_bundle(bundle, authority, at).images
+    except BundleRefusedError as error:
+        raise WouldOverwriteError(bundle, f"{error.reason}, so remove it, and call this again") from error
+    if images != _digests(slot):
+        raise WouldOverwriteError(bundle, "it was made of another image of the same release")
 
 
 def _forget_unfinished(into: Path) -> None:

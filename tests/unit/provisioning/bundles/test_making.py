@@ -105,6 +105,17 @@ def test_made_again_elsewhere_it_names_the_signer_of_before_and_keeps_its_certif
     assert older.read_bytes() != (tmp_path / "into" / older.name).read_bytes()
 
 
+def test_one_that_is_not_whole_any_more_is_to_be_removed_by_hand(
+    place: Path, authority: AuthorityFolder, older: Path
+) -> None:
+    rotten = bytearray(older.read_bytes())
+    rotten[len(rotten) // 3] ^= 1
+    older.write_bytes(rotten)
+    with pytest.raises(WouldOverwriteError, match="so remove it, and call this again; nothing was changed"):
+        make_bundle(checked(place / "older.img"), authority, place, now())
+    assert older.read_bytes() == rotten
+
+
 def test_one_of_another_image_of_the_same_release_is_not_overwritten(
     place: Path, authority: AuthorityFolder, older: Path
 ) -> None:
