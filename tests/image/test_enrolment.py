@@ -19,11 +19,12 @@ from tests.enrolling import LOGIN, PASSWORD, AtThePages
 from tests.image.browsing import FromInside
 from tests.image.cards import CARD_BYTES, disks_in, written_card_of
 from tests.image.machine import read_partition, write_partition
+from tests.image.seating import wait_for_carrier
 from tests.morning import DOCK_PAGES, REVIEWER_PASSPHRASE, Office
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.root import Root
-from tests.virtual_pi.talking import NoAnswerError, until
+from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA, Town
 
 UNIT = "unit-01"
@@ -158,24 +159,6 @@ def test_switched_off_and_on_it_is_the_same_unit(pi: VirtualPi, enrolled: dict[s
     started = pi.wait_for("started", seconds=PATIENCE)
     assert started["unit_id"] == UNIT
     assert "new_unit" not in pi.events()
-
-
-def wait_for_carrier(pi: VirtualPi) -> None:
-    """Wait until the dock's card has a carrier; where it has none for long, take the unit off and put it on again.
-
-    Seen once in some thirty machines, where the rig moves a new card to the unit's network while the dock opens it.
-    """
-    try:
-        until(lambda: has_carrier(pi), seconds=120, what="a carrier", pause=1.0)
-    except NoAnswerError:
-        record("enrolment", "put on the dock again, for the rig's network card had no carrier", "1", "0")
-        pi.unplug()
-        pi.plug()
-        until(lambda: has_carrier(pi), seconds=120, what="a carrier", pause=1.0)
-
-
-def has_carrier(pi: VirtualPi) -> bool:
-    return pi.machine.try_run("cat /sys/class/net/mirrorcam0/carrier").out.strip() == "1"
 
 
 def unit_list(pi: VirtualPi) -> str:

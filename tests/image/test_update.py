@@ -10,6 +10,7 @@ from dock_station.settings import DockFolder
 from provisioning.image.build import Built
 from tests.image.bundles import make_bundle, offer
 from tests.image.cards import NO_CAMERA, NO_PYTHON, docked_card_of
+from tests.image.seating import wait_for_carrier
 from tests.virtual_pi.figures import record
 from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.root import Root
@@ -51,6 +52,7 @@ def test_an_update_is_fetched_written_tried_and_confirmed(pi: VirtualPi) -> None
     record("update", "switched on until the restart into the trial, emulated", f"{time.monotonic() - began:.0f} s")
     pi.machine.start()
     assert _slot(pi) == "b"
+    wait_for_carrier(pi)
     pi.wait_for("update_confirmed", service=TRIAL, seconds=900)
     told = pi.wait_for("update_told", seconds=600)
     record("update", "its outcome, as the dock was told", told["outcome"], "confirmed")
@@ -85,11 +87,13 @@ def _restart_into_the_trial_and_back(pi: VirtualPi) -> None:
     pi.machine.wait_until_off(seconds=RESTART_SECONDS)
     pi.machine.start()
     assert _slot(pi) == "a"
+    wait_for_carrier(pi)
 
 
 def _switched_on(pi: VirtualPi) -> Iterator[VirtualPi]:
     try:
         pi.machine.start()
+        wait_for_carrier(pi)
         yield pi
     finally:
         pi.machine.stop()
