@@ -30,6 +30,7 @@ from provisioning.station import Passphrases
 LOGIN, PASSWORD = "it-example", "a password of some words"
 CHEAP = Passphrases(lambda: "seven invented demo words", lambda: "other invented demo words", work_factor=2)
 TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+PROPOSED = re.compile(r'name="unit_id"[^>]*value="([^"]*)"')
 ANY_PORTS = DockPlan("town-hall", ("localhost",), pages_port=0, bays_port=0, address="127.0.0.1")
 
 
@@ -134,6 +135,12 @@ class AtThePages:
         return self.client.post(
             address, data={"csrf_token": found[1], **fields}, headers={"Referer": str(self.client.base_url)}
         )
+
+    def proposed_id(self) -> str:
+        """Return the id that the page proposes for the next unit."""
+        found = PROPOSED.search(self.client.get("/enrolment").text)
+        assert found
+        return found[1]
 
     def confirm(self, code: str, unit_id: str) -> httpx.Response:
         """Type a unit's code."""

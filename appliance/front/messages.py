@@ -132,7 +132,6 @@ def dock_failed(reason: str) -> Message:
 UPDATE_INSTALLS = Message("Updating", "Leave the unit on the dock. It starts again by itself.")
 UPDATED = Message("Updated", "The unit has new software.")
 NOT_UPDATED = Message("Not updated", "The unit works as before. IT can see the reason at the dock.", Tone.WARNING)
-
 NOT_UPDATED_YET = Message("Not updated", "The unit works as before. It tries again at its next docking.", Tone.WARNING)
 
 

@@ -17,7 +17,6 @@ from tests.unit_process import UnitProcess, environment, running_unit
 IMAGE, NEWER_IMAGE = "mirrorcam-debian-0.1.0.img", "mirrorcam-debian-0.2.0.img"
 UNITS = tuple(f"unit-0{number}" for number in range(1, 6))
 CARDS = tuple(f"card-{number}" for number in range(1, 6))
-PROPOSED = re.compile(r'name="unit_id"[^>]*value="([^"]*)"')
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +41,9 @@ def enrol(office: Office, cards: tuple[str, ...], name: str | None = None) -> No
         units = [stack.enter_context(running_unit(office.unit(card).path, "--headless")) for card in cards]
         for unit in units:
             digits = unit.wait_for("enrolment_code")["code"]
-            proposed = PROPOSED.search(page.client.get("/enrolment").text)
-            assert proposed
-            assert page.confirm(digits, name or proposed[1]).status_code == 302
-            assert unit.wait_for("enrolled")["unit_id"] == (name or proposed[1])
+            proposed = page.proposed_id()
+            assert page.confirm(digits, name or proposed).status_code == 302
+            assert unit.wait_for("enrolled")["unit_id"] == (name or proposed)
             switch_off(unit)
         assert signing.interrupt() == 0
         assert f"{len(cards)} unit" in signing.lines[-1]

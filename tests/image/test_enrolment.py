@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import subprocess
 import tarfile
 import time
@@ -28,7 +27,6 @@ from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import CAMERA, Town
 
 UNIT = "unit-01"
-PROPOSED = re.compile(r'name="unit_id"[^>]*value="([^"]*)"')
 AUTHORITY = "/run/town"
 MICROPHONE = "alsa:plughw:Loopback,1"  # the kernel's own loopback card, which gives silence where nobody plays
 ENROL = f"/opt/mirrorcam/bin/mirrorcam-provision unit enrol --authority {AUTHORITY} --dock /var/lib/mirrorcam/dock"
@@ -104,10 +102,9 @@ def enrolled(pi: VirtualPi, page: AtThePages) -> dict[str, Any]:
     wait_for_carrier(pi)
     digits = pi.wait_for("enrolment_code", seconds=PATIENCE)["code"]
     until(lambda: pi.machine.picture().any(), seconds=60, what="the digits on the screen")
-    proposed = PROPOSED.search(page.client.get("/enrolment").text)
-    assert proposed
+    proposed = page.proposed_id()
     began = time.monotonic()
-    assert page.confirm(digits, proposed[1]).status_code == 302
+    assert page.confirm(digits, proposed).status_code == 302
     line = pi.wait_for("enrolled", seconds=PATIENCE)
     record(
         "enrolment", "digits typed until the unit has its certificate, emulated", f"{time.monotonic() - began:.0f} s"

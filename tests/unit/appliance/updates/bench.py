@@ -2,14 +2,19 @@
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from appliance.updates.installing import Installing
 from appliance.updates.notes import Notes
 from appliance.updates.places import UpdatePlaces
 from appliance.updates.raspberry_pi import RaspberryPi
+from appliance.updates.rauc import Rauc
 from appliance.updates.signs import Sign, Signs
-from appliance.updates.slots import Slot
+from appliance.updates.slots import BootChoice, Slot
+from appliance.updates.trial import TrialWatch
 from appliance.updates.update_journal import UpdateJournal
 from evidence.docking import UpdateOffer
 from evidence.release import Installed, Release
@@ -44,6 +49,36 @@ class Bench:
     @property
     def running(self) -> Installed:
         return Installed(Release.parse(self.release), COMPATIBLE)
+
+    def installing(
+        self,
+        rauc: Rauc | None = None,
+        *,
+        choice: BootChoice | None = None,
+        restart: Callable[[str | None], None] | None = None,
+    ) -> Installing:
+        """Return root's installing on this bench; without RAUC where it is not to get that far."""
+        return Installing(
+            self.places,
+            running=self.running,
+            choice=choice or self.choice,
+            signs=self.signs,
+            rauc=rauc or Rauc(),
+            journal=self.journal,
+            restart=restart or self.restarts.append,
+        )
+
+    def watching(self, *, choice: BootChoice | None = None, **surroundings: Any) -> TrialWatch:
+        """Return root's watch of a trial on this bench; `surroundings` are its cable and its time."""
+        return TrialWatch(
+            self.places,
+            running=self.running,
+            choice=choice or self.choice,
+            signs=self.signs,
+            journal=self.journal,
+            restart=self.restarts.append,
+            **surroundings,
+        )
 
     def permit(self) -> None:
         self.signs.give(Sign.PERMIT)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.updates.installing import Installing, NotRestartedError
+from appliance.updates.installing import NotRestartedError
 from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.rauc import Rauc
 from appliance.updates.signs import Sign
@@ -43,15 +43,7 @@ class Stage(Bench):
         make_bundle(self.places.bundle, self.pki, **options)  # type: ignore[arg-type]
 
     def run(self, restart: Callable[[str | None], None] | None = None) -> None:
-        Installing(
-            self.places,
-            running=self.running,
-            choice=self.choice,
-            signs=self.signs,
-            rauc=Rauc(self.config, str(self.folder / "rauc")),
-            journal=self.journal,
-            restart=restart or self.restarts.append,
-        ).run()
+        self.installing(Rauc(self.config, str(self.folder / "rauc")), restart=restart).run()
 
     def outcome(self) -> tuple[str, str]:
         newest = self.notes.outcomes().newest

@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.updates.installing import Installing
 from appliance.updates.notes import NotesDamagedError, Outcomes, Trial
-from appliance.updates.rauc import Rauc
 from appliance.updates.slots import Slot
-from appliance.updates.trial import TrialWatch
 from evidence.docking import Outcome
 from tests.signed_bundles import NEWER, RUNS
 from tests.unit.appliance.updates.bench import Bench
@@ -26,26 +23,11 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def watch(bench: Bench) -> None:
-    TrialWatch(
-        bench.places,
-        running=bench.running,
-        choice=bench.choice,
-        signs=bench.signs,
-        journal=bench.journal,
-        restart=bench.restarts.append,
-    ).run()
+    bench.watching().run()
 
 
 def install(bench: Bench) -> None:
-    Installing(
-        bench.places,
-        running=bench.running,
-        choice=bench.choice,
-        signs=bench.signs,
-        rauc=Rauc(),
-        journal=bench.journal,
-        restart=bench.restarts.append,
-    ).run()
+    bench.installing().run()
 
 
 def add_field(note: Path) -> None:

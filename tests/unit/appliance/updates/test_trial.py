@@ -8,7 +8,7 @@ import pytest
 from appliance.updates.notes import MOST_STARTS, Trial
 from appliance.updates.signs import Sign
 from appliance.updates.slots import Slot
-from appliance.updates.trial import Patience, TrialWatch, is_plugged
+from appliance.updates.trial import Patience, is_plugged
 from evidence.docking import Outcome, UpdateOutcome
 from tests.signed_bundles import NEWER, RUNS
 from tests.unit.appliance.updates.bench import AUTOBOOT, Bench
@@ -34,17 +34,7 @@ class Start(Bench):
             self.at.pop(moment)()
 
     def run(self) -> None:
-        TrialWatch(
-            self.places,
-            running=self.running,
-            choice=self.choice,
-            signs=self.signs,
-            journal=self.journal,
-            restart=self.restarts.append,
-            is_plugged=lambda: self.plugged,
-            monotonic=lambda: self.seconds,
-            sleep=self.sleep,
-        ).run()
+        self.watching(is_plugged=lambda: self.plugged, monotonic=lambda: self.seconds, sleep=self.sleep).run()
 
     def give(self, *signs: Sign) -> Callable[[], None]:
         def act() -> None:

@@ -10,11 +10,8 @@ from uuid import UUID
 import pytest
 
 from appliance.updates.handler import answer
-from appliance.updates.installing import Installing
 from appliance.updates.notes import Trial
-from appliance.updates.rauc import Rauc
 from appliance.updates.slots import BootChoiceError, Slot
-from appliance.updates.trial import TrialWatch
 from appliance.updates.uefi import Partitions, Uefi
 from appliance.updates.uefi_variables import BootVariables, LoadOption, Partition, partition_of
 from tests.signed_bundles import NEWER
@@ -119,16 +116,7 @@ def test_a_trial_whose_entries_the_firmware_forgets_is_watched_and_never_confirm
     forget_entries(machine)
     bench.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=1))
     seconds = iter(range(0, 10_000, 100))
-    TrialWatch(
-        bench.places,
-        running=bench.running,
-        choice=machine.choice(),
-        signs=bench.signs,
-        journal=bench.journal,
-        restart=bench.restarts.append,
-        monotonic=lambda: next(seconds),
-        sleep=lambda _: None,
-    ).run()
+    bench.watching(choice=machine.choice(), monotonic=lambda: next(seconds), sleep=lambda _: None).run()
     assert bench.events() == ["trial_runs", "trial_given_up"]
     assert bench.restarts == [None]
     assert machine.choice().permanent() is None
@@ -142,15 +130,7 @@ def test_in_a_trial_whose_entries_the_firmware_forgets_the_slot_from_before_is_n
     bench.notes.keep_trial(Trial(release=NEWER, slot=Slot.B, starts=1))
     bench.put_bundle()
     bench.permit()
-    Installing(
-        bench.places,
-        running=bench.running,
-        choice=machine.choice(),
-        signs=bench.signs,
-        rauc=Rauc(),
-        journal=bench.journal,
-        restart=bench.restarts.append,
-    ).run()
+    bench.installing(choice=machine.choice()).run()
     assert bench.events() == ["update_waits"]
     assert bench.places.bundle.exists()
 
