@@ -12,6 +12,7 @@ from tests.virtual_pi.talking import until
 
 OTHERS = ("mirrorcam-cable", "mirrorcam-bays", "mirrorcam-pages", "mirrorcam-retention")
 BIG_CLIPS, BIG_CLIP_BYTES = 3, 6 << 20
+LATE = "/run/systemd/system/mirrorcam-fault@.service.d"
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +60,19 @@ def test_the_gadget_is_made_again_after_it_was_left_half_made(pi: VirtualPi) -> 
     pi.wait_for_state("standby")
 
 
-def test_what_was_killed_stands_in_the_fault_log(pi: VirtualPi) -> None:
+def test_what_was_killed_stands_in_the_fault_log_however_late_its_line_is_written(pi: VirtualPi) -> None:
+    pi.machine.run(f"mkdir -p {LATE} && printf '[Service]\\nExecStartPre=/usr/bin/sleep 5\\n' > {LATE}/late.conf")
+    pi.machine.run("systemctl daemon-reload", seconds=300)
+    killed = _times_killed(pi, "mirrorcam-cable")
     _strike(pi, "mirrorcam-cable", signal="KILL", while_it="nothing goes on")
-    until(lambda: ("mirrorcam-cable", "signal", "KILL") in _faults(pi), seconds=120, what="the fault in the log")
+    until(lambda: _times_killed(pi, "mirrorcam-cable") == killed + 1, seconds=300, what="the fault in the log")
 
 
-def _faults(pi: VirtualPi) -> set[tuple[str, str, str]]:
+def _times_killed(pi: VirtualPi, service: str) -> int:
     lines = pi.machine.run("cat /var/lib/mirrorcam/unit/faults/*.jsonl || true").splitlines()
-    return {(fault["part"], fault["what"], fault["status"]) for fault in map(json.loads, lines)}
+    killed = (service, "signal", "KILL")
+    faults = map(json.loads, lines)
+    return sum(fault["times"] for fault in faults if (fault["part"], fault["what"], fault["status"]) == killed)
 
 
 def _strike(pi: VirtualPi, *services: str, signal: str, while_it: str) -> None:
