@@ -23,7 +23,7 @@ class Packet(NamedTuple):
 
     `time_us` is the capture moment on the monotonic clock, in microseconds, the same base for picture and sound.
     `sequence` is the sensor's frame number: a hole in it is a lost frame. `data` is mutable so that it can be
-    overwritten when it is dropped.
+    overwritten when it is dropped. `is_silence` is said of sound that stands in for a microphone that gives none.
     """
 
     kind: Kind
@@ -32,6 +32,7 @@ class Packet(NamedTuple):
     time_us: int
     duration_us: int
     sequence: int
+    is_silence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

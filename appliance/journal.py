@@ -89,6 +89,10 @@ class Journal:
         """Tell that the display is back."""
         self._log.info("display_found")
 
+    def microphone_found(self) -> None:
+        """Tell that there is sound again."""
+        self._log.info("microphone_found")
+
     def memory_not_locked(self, sentence: str) -> None:
         """Tell that the ring may be swapped out to storage; on a device it cannot be, on a computer it may."""
         self._log.warning("memory_not_locked", sentence=sentence)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.board.battery import Battery
+from appliance.camera import CameraError
 from appliance.cameras.sources import Sources
 from appliance.docking.client import DockClient
 from appliance.docking.delivery import Delivery, Offload
@@ -37,11 +38,6 @@ from appliance.wearer import Wearer
 from evidence.memory import MemoryNotLockedError, forbid_core_dumps, lock_memory
 from evidence.release import ReleaseFileError
 from evidence.supervisor import Supervisor
-
-_NO_MICROPHONE = (
-    "The policy asks for sound, but no microphone is named: have IT name it in unit.toml, as in "
-    'microphone = "alsa:default", or add --microphone.'
-)
 
 
 @dataclass(frozen=True)
@@ -177,10 +173,14 @@ def _assemble(
     tell: Callable[[News], None],
 ) -> tuple[Face, Unit]:
     settings = installation.settings
+
+    def hear(error: CameraError | None) -> None:
+        tell(News(Event.NO_MICROPHONE, str(error)) if error else News(Event.MICROPHONE_FOUND))
+
     to_go_on = [each.clip_id for each in recovered if installation.is_to_go_on(each)]
     recording = Recording(
         installation,
-        open_camera=lambda policy: wishes.sources.open(settings, policy),
+        open_camera=lambda policy: wishes.sources.open(settings, policy, hear),
         journal=journal,
         tell=tell,
         broken_off=to_go_on[-1] if to_go_on else None,
@@ -190,8 +190,6 @@ def _assemble(
         policy_id=recording.policy.policy_id,
         waiting=len(installation.spool.waiting()),
     )
-    if wishes.sources.is_deaf(recording.policy):
-        journal.fault("no_microphone", _NO_MICROPHONE)
     gauges = Gauges(
         installation.spool,
         Battery(),

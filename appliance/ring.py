@@ -48,7 +48,7 @@ class Ring:
 
     def push(self, packet: Packet) -> None:
         """Take `packet` over. Packets of one kind come in the order of their time."""
-        kind, data, is_key, time_us, duration_us, _ = packet
+        kind, data, is_key, time_us, duration_us, _, _ = packet
         size = len(data)
         end_us = time_us + duration_us
         end_us = max(end_us, self._end_us)

@@ -55,6 +55,8 @@ class Event(StrEnum):
     TOUCH_FOUND = "touch found"
     DISPLAY_LOST = "display lost"
     DISPLAY_FOUND = "display found"
+    NO_MICROPHONE = "no microphone"  # sound is wanted, and does not come
+    MICROPHONE_FOUND = "microphone found"
     SHUT_DOWN = "shut down"
 
 
@@ -222,22 +224,24 @@ def _while_dark_or_live(state: State) -> dict[tuple[State, Event], Transition]:
     }
 
 
-def _with_panel(state: State) -> dict[tuple[State, Event], Transition]:
-    """Return what each state does when the touch panel or the display goes, or comes.
+def _with_parts(state: State) -> dict[tuple[State, Event], Transition]:
+    """Return what each state does when the touch panel, the display or the microphone goes, or comes.
 
-    Without a display everything goes on. Without a touch panel a clip goes on, but one that cannot be begun is a fault.
-    A finger that was on either of them when it went or came no longer holds anything.
+    Without a display or a microphone everything goes on. Without a touch panel a clip goes on, but one that cannot be
+    begun is a fault. A finger that was on the panel or the display when it went or came no longer holds anything.
     """
     return {
         (state, Event.TOUCH_LOST): _to(state, Disarm(Timer.HOLD), Do.WARN),
         (state, Event.TOUCH_FOUND): _to(state),
         (state, Event.DISPLAY_LOST): _to(state, Do.WARN),
         (state, Event.DISPLAY_FOUND): _to(state, Disarm(Timer.HOLD), Do.OPEN_SCREEN),
+        (state, Event.NO_MICROPHONE): _to(state, Do.WARN),
+        (state, Event.MICROPHONE_FOUND): _to(state),
     }
 
 
 _COMMON: Table = {
-    **{pair: then for state in State if state is not State.OFF for pair, then in _with_panel(state).items()},
+    **{pair: then for state in State if state is not State.OFF for pair, then in _with_parts(state).items()},
     (State.STARTING, Event.CAMERA_READY): _to(State.STANDBY),
     (State.STARTING, Event.RESUMED): _to(State.STARTING, Do.BEGIN_CLIP),
     (State.STARTING, Event.CLIP_BEGUN): _RECORD,

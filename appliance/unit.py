@@ -99,6 +99,7 @@ class Unit:
         self._camera_failures = 0
         self._has_had_camera = False
         self._is_resuming = False
+        self._is_deaf = False
         self._actions: dict[Do, Callable[[], News | None]] = {
             Do.START_CAMERA: recording.start_camera,
             Do.STOP_CAMERA: recording.stop_camera,
@@ -232,11 +233,24 @@ class Unit:
             self._journal.touch_found()
         elif news.event is Event.DISPLAY_FOUND:
             self._journal.display_found()
+        self._note_sound(news)
         self._face.keep_troubles(self._faults)
         self._note_resuming(news.event)
         is_retry = before is State.FAULT and self._camera_failures > 1 and BRINGS.get(news.event) is Fault.CAMERA
         if not is_retry and news.event not in IGNORED[before]:  # a retry has been told
             self._note_trouble(news, before)
+
+    def _note_sound(self, news: News) -> None:
+        was_deaf = self._is_deaf
+        if news.event is Event.NO_MICROPHONE:
+            self._is_deaf = True
+        elif news.event in (Event.MICROPHONE_FOUND, Event.DOCKED):  # off the dock it is tried anew
+            self._is_deaf = False
+        self._face.hear(is_deaf=self._is_deaf)
+        if self._is_deaf and not was_deaf:
+            self._journal.fault("no_microphone", news.sentence)
+        elif was_deaf and news.event is Event.MICROPHONE_FOUND:
+            self._journal.microphone_found()
 
     @property
     def _is_camera_given_up(self) -> bool:

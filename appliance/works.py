@@ -59,7 +59,7 @@ class Works:
 
     def start(self) -> None:
         """Start the camera; raises CameraError. `on_ready` says when it really gives something."""
-        self._camera.stop()  # half of it may still run: a camera goes on when its microphone has failed
+        self._camera.stop()  # half of it may still run: a microphone goes on when its camera has failed
         self._heard_at = time.monotonic()
         self._is_ready = False
         self._is_running = True

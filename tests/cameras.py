@@ -13,6 +13,7 @@ from appliance.camera import AudioTrack, CameraError, Kind, Packet
 from appliance.settings import UnitSettings
 
 BOUND_SECONDS = 30
+PACED_TONE = "sine=frequency=440:sample_rate=44100:samples_per_frame=441,arealtime"  # as a device of libavfilter's
 
 
 def settings(*, width: int = 320, height: int = 240, frames_per_second: int = 30) -> UnitSettings:

@@ -1,4 +1,4 @@
-"""The microphone: sound from ALSA or Pulse on the camera's time base, and how it joins a camera that brings none."""
+"""The microphone: sound from ALSA or Pulse on the camera's time base."""
 
 import os
 import sysconfig
@@ -13,9 +13,8 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from appliance.camera import AudioTrack, Camera, CameraError, Frame, Packet, VideoTrack
+from appliance.camera import AudioTrack, CameraError, Packet
 from appliance.cameras.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
-from appliance.cameras.source_thread import SourceThread
 
 _PIECES_PER_SECOND = 50
 # libavdevice asks ALSA for a buffer of 65,536 samples at most; its smoothed stamps may be a little ahead.
@@ -24,7 +23,7 @@ _STAMP_SLACK_US = 20_000
 
 
 class Microphone:
-    """Sound from one device; like a Camera that gives nothing but sound.
+    """Sound from one device.
 
     The capture moment of a piece of sound is the device's own, where it tells how much it had waiting when it was read;
     else when it arrived, less its length.
@@ -38,23 +37,29 @@ class Microphone:
         self._system = system
         self._codec = codec
         self._channels = channels
-        self._track = SoundEncoder(codec, channels=channels).track
-        self._thread = SourceThread("microphone")
+        self._track = self.new_encoder().track
 
     @property
     def track(self) -> AudioTrack:
-        """What its packets hold; known before `start`."""
+        """What its packets hold."""
         return self._track
 
-    def start(self, on_packet: Callable[[Packet], None], on_failure: Callable[[CameraError], None]) -> None:
-        """Begin to deliver; raises CameraError when the device cannot be opened. A later failure is told once."""
-        self.stop()
-        container = self._opened()
-        self._thread.start(lambda is_stopping: self._deliver(container, on_packet, is_stopping), on_failure)
+    def new_encoder(self) -> SoundEncoder:
+        """Return an encoder for its sound; one may go on after a failure, so that the sound has no hole."""
+        return SoundEncoder(self._codec, channels=self._channels)
 
-    def stop(self) -> None:
-        """Stop and close the device; no callback comes after it returns."""
-        self._thread.stop()
+    def deliver(self, encoder: SoundEncoder, on_packet: Callable[[Packet], None], is_stopping: threading.Event) -> None:
+        """Open the device and deliver until `is_stopping` is set; raises CameraError when it fails at either."""
+        try:
+            with self._opened() as container:
+                for sound in _sounds(container):
+                    for packet in encoder.encode(sound, time_us=_captured_us(sound)):
+                        if is_stopping.is_set():
+                            return
+                        on_packet(packet)
+        except av.FFmpegError as error:
+            raise self._broken_off(error.strerror or "no reason given") from error
+        raise self._broken_off("no more sound")
 
     def _opened(self) -> InputContainer:
         _use_the_systems_alsa()
@@ -74,77 +79,8 @@ class Microphone:
         options = {"sample_rate": str(SAMPLE_RATE), "ch_layout": layout}
         return av.open(self._device, format=self._system, options=options)
 
-    def _deliver(
-        self, container: InputContainer, on_packet: Callable[[Packet], None], is_stopping: threading.Event
-    ) -> None:
-        encoder = SoundEncoder(self._codec, channels=self._channels)
-        try:
-            with container:
-                for sound in _sounds(container):
-                    for packet in encoder.encode(sound, time_us=_captured_us(sound)):
-                        if is_stopping.is_set():
-                            return
-                        on_packet(packet)
-        except av.FFmpegError as error:
-            raise self._broken_off(error.strerror or "no reason given") from error
-        raise self._broken_off("no more sound")
-
     def _broken_off(self, reason: str) -> CameraError:
         return CameraError(f"The microphone {self._device} broke off ({reason}): connect it again.")
-
-
-class CameraWithMicrophone:
-    """A Camera whose pictures come from one device and whose sound from another.
-
-    If either of them fails `on_failure` is told, and the other goes on until `stop`.
-    """
-
-    def __init__(self, camera: Camera, microphone: Microphone) -> None:
-        self._camera = camera
-        self._microphone = microphone
-
-    @property
-    def video(self) -> VideoTrack:
-        """The camera's track."""
-        return self._camera.video
-
-    @property
-    def audio(self) -> AudioTrack | None:
-        """The microphone's track."""
-        return self._microphone.track
-
-    def start(self, on_packet: Callable[[Packet], None], on_failure: Callable[[CameraError], None]) -> None:
-        """Begin to deliver both, each on its own thread but one packet at a time; raises CameraError."""
-        turn = threading.Lock()
-        failure = _Once(on_failure)
-
-        def deliver(packet: Packet) -> None:
-            with turn:
-                on_packet(packet)
-
-        self._camera.start(deliver, failure.tell)
-        try:
-            self._microphone.start(deliver, failure.tell)
-        except CameraError:
-            self._camera.stop()
-            raise
-
-    def request_key_frame(self) -> None:
-        """Ask the camera that its next picture be a key frame."""
-        self._camera.request_key_frame()
-
-    def newest_frame(self) -> Frame | None:
-        """Return the camera's newest picture for the screen."""
-        return self._camera.newest_frame()
-
-    def show_frames(self, wanted: bool) -> None:  # noqa: FBT001 – as in Camera
-        """Tell the camera whether anyone looks at the screen."""
-        self._camera.show_frames(wanted)
-
-    def stop(self) -> None:
-        """Stop both; no callback comes after it returns."""
-        self._microphone.stop()
-        self._camera.stop()
 
 
 def _sounds(container: InputContainer) -> Iterator[AudioFrame]:
@@ -194,21 +130,6 @@ def _both_clocks() -> tuple[int, int]:
     tries = [(time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(3)]
     before, time_of_day, _ = min(tries, key=lambda each: each[2] - each[0])
     return before // 1000, time_of_day // 1000
-
-
-class _Once:
-    """Passes on the first of two failures."""
-
-    def __init__(self, on_failure: Callable[[CameraError], None]) -> None:
-        self._on_failure = on_failure
-        self._lock = threading.Lock()
-        self._is_told = False
-
-    def tell(self, error: CameraError) -> None:
-        with self._lock:
-            is_first, self._is_told = not self._is_told, True
-        if is_first:
-            self._on_failure(error)
 
 
 def _use_the_systems_alsa() -> None:

@@ -20,6 +20,8 @@ _BITS_PER_SECOND_PER_CHANNEL = {"aac": 64_000, "opus": 40_000}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 # Sound that is 45 ms early is noticed (ITU-R BT.1359-1); what a device's clock drifts is put right before that.
 _TOLERATED_DRIFT_US = 40_000
+# A longer hole, as of a device that hung, is left as one: silence for it would take the memory that the ring needs.
+_LONGEST_FILLED_US = 10_000_000
 
 
 class SoundEncoder:
@@ -49,9 +51,7 @@ class SoundEncoder:
 
     def encode(self, sound: AudioFrame, *, time_us: int) -> list[Packet]:
         """Encode `sound`, whose first sample was captured at `time_us`; raises av.FFmpegError."""
-        if self._start_us is None:
-            self._start_us = time_us
-        early_us = time_us - self._time_at(self._samples_in)
+        early_us = self._early_us(time_us)
         if early_us < -_TOLERATED_DRIFT_US:
             return []
         if early_us > _TOLERATED_DRIFT_US:
@@ -59,6 +59,23 @@ class SoundEncoder:
         for resampled in self._resampler.resample(sound):
             self._write(resampled)
         return self._encode_whole_frames()
+
+    def silence(self, *, until_us: int) -> list[Packet]:
+        """Encode silence from where the sound has come to up to that moment, in place of sound that does not come."""
+        samples = self._early_us(until_us) * SAMPLE_RATE // 1_000_000
+        if samples > 0:
+            self._write(self._silence(samples))
+        return [packet._replace(is_silence=True) for packet in self._encode_whole_frames()]
+
+    def _early_us(self, time_us: int) -> int:
+        """Return how much is missing between the sound that came last and that moment; negative where it was ahead."""
+        if self._start_us is None:
+            self._start_us = time_us
+        early_us = time_us - self._time_at(self._samples_in)
+        if early_us > _LONGEST_FILLED_US:
+            self._start_us += early_us
+            return 0
+        return early_us
 
     def _write(self, sound: AudioFrame) -> None:
         # Without a time stamp of its own a frame follows the one before it.

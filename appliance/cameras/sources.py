@@ -9,14 +9,19 @@ from typing import Literal
 from appliance.camera import Camera, CameraError
 from appliance.cameras.file import FileCamera
 from appliance.cameras.film import Film
-from appliance.cameras.microphone import CameraWithMicrophone, Microphone
+from appliance.cameras.microphone import Microphone
 from appliance.cameras.v4l2 import V4l2Camera
+from appliance.cameras.with_microphone import CameraWithMicrophone
 from appliance.settings import UnitSettings
 from evidence.errors import ExitCode, MirrorcamError
 from evidence.policy import Policy
 
 SOUND_CODEC: Literal["aac"] = "aac"  # what every browser plays
 _DEVICES = Path("/dev")
+_NO_MICROPHONE = (
+    "The policy asks for sound, but no microphone is named: have IT name it in unit.toml, as in "
+    'microphone = "alsa:default", or add --microphone.'
+)
 
 
 class UnknownSourceError(MirrorcamError):
@@ -57,20 +62,21 @@ class Sources:
         if self.kind == "file":
             Film.probe(Path(self.place), most_frames_per_second=settings.frames_per_second)
 
-    def is_deaf(self, policy: Policy) -> bool:
-        """Tell whether the policy asks for sound, and none can come."""
-        return policy.record_audio and self.microphone is None and self.kind != "file"
-
-    def open(self, settings: UnitSettings, policy: Policy) -> Camera:
+    def open(self, settings: UnitSettings, policy: Policy, hear: Callable[[CameraError | None], None]) -> Camera:
         """Return the camera, with sound where the policy wants it; raises CameraError.
 
-        Where the policy wants none no microphone is opened at all.
+        Where the policy wants none no microphone is opened at all. Sound that is wanted and does not come costs no
+        picture: `hear` is told what is wrong, and None as soon as it comes.
         """
-        if not policy.record_audio or self.microphone is None:
-            return self._pictures(settings, has_sound=policy.record_audio)
+        is_of_a_film = self.kind == "file" and self.microphone is None
+        pictures = self._pictures(settings, has_sound=policy.record_audio and is_of_a_film)
+        if not policy.record_audio or is_of_a_film:
+            return pictures
+        if self.microphone is None:
+            hear(CameraError(_NO_MICROPHONE))
+            return pictures
         system, device = self.microphone
-        microphone = Microphone(device, system=system, codec=SOUND_CODEC)
-        return CameraWithMicrophone(self._pictures(settings, has_sound=False), microphone)
+        return CameraWithMicrophone(pictures, Microphone(device, system=system, codec=SOUND_CODEC), hear)
 
     def _pictures(self, settings: UnitSettings, *, has_sound: bool) -> Camera:
         openers: dict[str, Callable[[], Camera]] = {

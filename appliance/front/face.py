@@ -56,6 +56,7 @@ class Face:
         self._announced_until = self._low_until = float("-inf")
         self._drawn_at = float("-inf")
         self._drawn: tuple[State, int | None] | None = None
+        self._is_deaf = False
 
     @property
     def is_on_panel(self) -> bool:
@@ -87,6 +88,12 @@ class Face:
     def announce(self, message: Message) -> None:
         """Show `message` for a few seconds as soon as somebody looks at a picture."""
         self._to_announce.append(message)
+
+    def hear(self, *, is_deaf: bool) -> None:
+        """Take note whether sound is wanted and none comes: that stands over every picture."""
+        if is_deaf and not self._is_deaf:
+            self.announce(messages.RECORDS_UNHEARD)
+        self._is_deaf = is_deaf
 
     def open_screen(self) -> None:
         """Open the screen anew, as after a display was plugged in; what is to be seen is shown at once."""
@@ -130,6 +137,7 @@ class Face:
             storage_minutes=gauges.storage_minutes,
             storage_is_low=gauges.storage_is_low,
             battery_percent=gauges.battery_percent,
+            is_deaf=self._is_deaf,
             hold=hold,
             page=pages.get(state),
             banner=self._banner(now, is_seen=state in WITH_PICTURE),

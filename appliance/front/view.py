@@ -18,7 +18,8 @@ class View:
 
     Without a picture and without a message the screen is dark: nothing else is drawn then. `recorded_seconds` is None
     exactly when nothing is being written, and the REC mark is there exactly when it is not None. `hold` says how far
-    the hold that ends a clip has come, 0 to 1. What is None is not known, and not shown.
+    the hold that ends a clip has come, 0 to 1; `is_deaf` that sound is wanted and none comes. What is None is not
+    known, and not shown.
     """
 
     has_picture: bool = False
@@ -28,6 +29,7 @@ class View:
     storage_minutes: int | None = None
     storage_is_low: bool = False
     battery_percent: int | None = None
+    is_deaf: bool = False
     hold: float = 0.0
     message: Message | None = None
 
@@ -57,6 +59,7 @@ class Facts:
     storage_minutes: int | None
     storage_is_low: bool
     battery_percent: int | None
+    is_deaf: bool
     hold: float
     page: Message | None
     banner: Message | None
@@ -76,6 +79,7 @@ def view_of(facts: Facts) -> View:
             storage_minutes=facts.storage_minutes,
             storage_is_low=facts.storage_is_low,
             battery_percent=facts.battery_percent,
+            is_deaf=facts.is_deaf,
             hold=facts.hold,
             message=_banner(facts),
         )

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from appliance.camera import AudioTrack, Kind, Packet, VideoTrack
 from appliance.writing.clip_files import GrowingFile
+from appliance.writing.mute_spans import MuteSpans
 from appliance.writing.muxer import SMALLEST_PADDING, Muxer
 from evidence.age import CHUNK_SIZE, Recipient, SealingWriter
+from evidence.manifest import Span
 
 # Fragments end each 0.27 s at 30 frames a second: the first end after 0.4 s makes a sync about every 0.5 s,
 # just when a fragment is whole, so that none waits for the next sync.
@@ -51,15 +53,26 @@ class ClipWriter:
         self._written = 0
         self._lost = 0
         self._sequence: int | None = None
+        self._first_us = 0
+        self._mute_spans = MuteSpans()
+
+    @property
+    def mute_spans(self) -> tuple[Span, ...]:
+        """The stretches in which silence stands in for sound."""
+        return self._mute_spans.since(self._first_us)
 
     def take(self, packet: Packet) -> None:
         """Write a packet, and sync if it is time and a fragment is whole."""
         whole = self._muxer.add(packet)
         if packet.kind is Kind.VIDEO:
-            if self._sequence is not None:
+            if self._sequence is None:
+                self._first_us = packet.time_us
+            else:
                 self._lost += max(0, packet.sequence - self._sequence - 1)
             self._sequence = packet.sequence
             self._written += 1
+        else:
+            self._mute_spans.note(packet)
         if whole and self._monotonic() - self.progress.synced_at >= SYNC_SECONDS:
             self.sync()
 

@@ -298,7 +298,7 @@ class WriterThread:
 
 def _ending(clip: ClipWriter, stop: Stop) -> Ending:
     progress = clip.progress
-    return Ending(stop.ended_by, in_utc(stop.moment), progress.frames_written, progress.frames_lost)
+    return Ending(stop.ended_by, in_utc(stop.moment), progress.frames_written, progress.frames_lost, clip.mute_spans)
 
 
 def _ended_by(error: OSError | MirrorcamError) -> EndedBy:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.installation import Installation
 from appliance.settings import UnitFolder
 from appliance.unit import CAMERA_RETRIES, CAMERA_RETRY_SECONDS
 from tests.cameras import film
@@ -143,17 +144,22 @@ class TestTheCamera:
             assert unit.errors.startswith("mirrorcam-unit: The camera did not come back, so this process makes way")
             assert unit.errors.count("\n") == 1
 
-    def test_whose_microphone_the_board_names_is_a_fault_without_it(self, tmp_path: Path) -> None:
+    def test_records_without_a_microphone_that_the_board_names_and_says_so(self, tmp_path: Path) -> None:
         wanted = f"{policy_toml(recipients=(str(RECIPIENT),))}record_audio = true\n"
         folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=wanted)
         with folder.settings_file.open("a") as settings:
             settings.write('microphone = "alsa:plughw:31,0"\n')
         with running_unit(folder.path, "--headless") as unit:
             fault = unit.wait_for("fault")
-            assert fault["kind"] == "camera_failed"
+            assert fault["kind"] == "no_microphone"
             assert "The microphone plughw:31,0 (alsa) cannot be opened" in fault["sentence"]
+            unit.wait_for("standby")
+            assert unit.record()["frames_written"] > 0
             unit.say("quit")
             assert unit.end() == 0
+        (clip,) = Installation.open(folder.path).spool.waiting()
+        (mute,) = clip.manifest.mute_spans
+        assert mute.end_seconds - mute.start_seconds > 1
 
     def test_that_was_never_there_is_waited_for_whoever_would_start_the_unit_again(self, folder: UnitFolder) -> None:
         managed = environment(NOTIFY_SOCKET="@mirrorcam-nobody")

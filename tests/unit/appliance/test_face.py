@@ -91,3 +91,13 @@ def test_a_recording_without_a_touch_panel_says_how_to_end_it(stage: Stage) -> N
     without = stage.seen(State.POST_RECORDING)
     stage.face.trouble(Fault.TOUCH, messages.NO_TOUCH_PANEL)
     assert (stage.seen(State.POST_RECORDING) != without).any()
+
+
+def test_that_there_is_no_sound_stands_over_every_picture_and_is_announced_once(stage: Stage) -> None:
+    with_sound = stage.seen(State.LIVE)
+    stage.face.hear(is_deaf=True)
+    stage.face.hear(is_deaf=True)
+    assert (stage.seen(State.LIVE) != with_sound).any()
+    assert stage.told() == 1
+    stage.face.hear(is_deaf=False)
+    assert not stage.seen(State.STANDBY).any()

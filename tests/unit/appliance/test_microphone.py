@@ -1,4 +1,4 @@
-"""The microphone on ALSA's own file device, and together with a camera that brings no sound."""
+"""The microphone on ALSA's own file device."""
 
 import os
 import threading
@@ -11,22 +11,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.camera import Camera, CameraError, Packet
-from appliance.cameras.file import FileCamera
-from appliance.cameras.microphone import CameraWithMicrophone, Microphone
-from tests.cameras import Listener, decoded_sound, film, settings
-
-PACED_TONE = "sine=frequency=440:sample_rate=44100:samples_per_frame=441,arealtime"
+from appliance.camera import CameraError, Packet
+from appliance.cameras.microphone import Microphone
+from appliance.cameras.source_thread import SourceThread
+from tests.cameras import PACED_TONE, Listener, decoded_sound
 
 
 @contextmanager
-def running(source: Camera | Microphone) -> Iterator[Listener]:
-    listener = Listener()
-    source.start(listener.on_packet, listener.on_failure)
+def running(microphone: Microphone) -> Iterator[Listener]:
+    listener, thread = Listener(), SourceThread("microphone")
+    encoder = microphone.new_encoder()
+    thread.start(lambda is_stopping: microphone.deliver(encoder, listener.on_packet, is_stopping), listener.on_failure)
     try:
         yield listener
     finally:
-        source.stop()
+        thread.stop()
+
+
+def deliver(
+    microphone: Microphone,
+    on_packet: Callable[[Packet], None] = lambda packet: None,
+    is_stopping: threading.Event | None = None,
+) -> None:
+    microphone.deliver(microphone.new_encoder(), on_packet, is_stopping or threading.Event())
 
 
 @pytest.fixture
@@ -82,29 +89,23 @@ def test_sound_that_waited_in_the_device_keeps_its_capture_moment() -> None:
     # Stamped as libavdevice stamps what it reads from ALSA: with the time of day, here of 0.3 s ago.
     stamped = "sine=sample_rate=48000:samples_per_frame=4800,arealtime,asetpts=(RTCTIME/1000000-0.3)/TB"
     ages: list[float] = []
-    heard = threading.Event()
+    is_stopping = threading.Event()
 
     def listen(packet: Packet) -> None:
         ages.append(time.monotonic() - packet.time_us / 1_000_000)
-        heard.set()
+        is_stopping.set()
 
-    microphone = Microphone(stamped, system="lavfi")
-    microphone.start(listen, lambda error: None)
-    try:
-        assert heard.wait(30)
-    finally:
-        microphone.stop()
+    deliver(Microphone(stamped, system="lavfi"), listen, is_stopping)
     assert ages[0] >= 0.29
 
 
 def test_a_missing_device_is_refused_in_one_sentence(alsa_device: str) -> None:
-    listener = Listener()
     for device, system in (("nowhere", "alsa"), (alsa_device, "no-such-system")):
         sentence = (
             rf"The microphone {device} \({system}\) cannot be opened \(.+\): connect it, or turn record_audio off.*"
         )
         with pytest.raises(CameraError, match=f"^{sentence}$"):
-            Microphone(device, system=system).start(listener.on_packet, listener.on_failure)
+            deliver(Microphone(device, system=system))
 
 
 def test_alsa_reads_no_configuration_from_a_folder_that_anyone_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +114,7 @@ def test_alsa_reads_no_configuration_from_a_folder_that_anyone_can_write(monkeyp
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     with pytest.raises(CameraError):
-        Microphone("nowhere").start(lambda packet: None, lambda error: None)
+        deliver(Microphone("nowhere"))
     assert all(os.environ[name].startswith("/usr/") for name in names)
 
 
@@ -122,48 +123,3 @@ def test_a_device_that_breaks_off_is_told_once() -> None:
         listener.wait_for(lambda: bool(listener.failures))
     assert len(listener.failures) == 1
     assert str(listener.failures[0]).endswith("connect it again.")
-
-
-def test_a_camera_and_a_microphone_make_one_camera_on_one_time_base(tmp_path: Path) -> None:
-    camera = CameraWithMicrophone(
-        FileCamera(film(tmp_path / "film.mp4"), settings()), Microphone(PACED_TONE, system="lavfi")
-    )
-    assert camera.audio is not None
-    assert camera.video.width == 320
-    with running(camera) as listener:
-        listener.wait_for(lambda: len(listener.sounds) >= 40 and len(listener.pictures) >= 20)
-        camera.show_frames(True)
-        assert camera.newest_frame() is not None
-        camera.request_key_frame()
-    heard = len(listener.packets)
-    assert abs(listener.sounds[-1].time_us - listener.pictures[-1].time_us) < 1_000_000
-    assert len(listener.packets) == heard
-
-
-def test_without_its_microphone_the_camera_does_not_start(tmp_path: Path, alsa_device: str) -> None:
-    camera = CameraWithMicrophone(FileCamera(film(tmp_path / "film.mp4"), settings()), Microphone("nowhere"))
-    listener = Listener()
-    with pytest.raises(CameraError, match="The microphone nowhere"):
-        camera.start(listener.on_packet, listener.on_failure)
-    heard = len(listener.packets)
-    camera.stop()
-    assert len(listener.packets) == heard
-
-
-def test_if_both_fail_one_failure_is_told(tmp_path: Path) -> None:
-    path = film(tmp_path / "film.mp4")
-    camera = FileCamera(path, settings())
-    microphone = Microphone(PACED_TONE.replace("sine=", "sine=duration=0.3:"), system="lavfi")
-    with running(CameraWithMicrophone(camera, microphone)) as listener:
-        path.unlink()
-        listener.wait_for(lambda: bool(listener.failures))
-        wait_until(lambda: not any(thread.name in ("file camera", "microphone") for thread in threading.enumerate()))
-    assert len(listener.failures) == 1
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if what():
-            return
-        time.sleep(0.1)
-    pytest.fail("not within 30 s")

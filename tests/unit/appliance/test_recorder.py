@@ -338,6 +338,39 @@ def test_sound_in_flight_at_the_touch_is_not_in_a_clip_whose_policy_keeps_none_f
     assert decoded(mp4, "audio")[0] == pytest.approx(1, abs=0.05)
 
 
+def test_the_manifest_says_what_of_a_clip_is_silence_in_place_of_sound(stage: Stage) -> None:
+    track, noise = sound(4, start_us=stage.start_us)
+    heard = [
+        packet._replace(is_silence=1 <= (packet.time_us - stage.start_us) / SECOND < 2 or packet is noise[-1])
+        for packet in noise
+    ]
+    recorder = stage.recorder(audio=track, record_audio=True, pre_record_audio=True)
+    packets = in_order(stage.pictures(4), heard)
+    stage.push(recorder, packets[: len(packets) // 2])
+    recorder.begin(wearer="w")
+    stage.push(recorder, packets[len(packets) // 2 :])
+    recorder.end("wearer")
+    manifest, _ = stage.clip(recorder)
+    bounds = [bound for span in manifest.mute_spans for bound in (span.start_seconds, span.end_seconds)]
+    last = (noise[-1].time_us - stage.start_us) / SECOND
+    assert bounds == pytest.approx([1, 2, last, last], abs=0.05)
+
+
+def test_a_clip_that_begins_in_silence_is_mute_from_its_first_picture_on(stage: Stage) -> None:
+    track, noise = sound(3, start_us=stage.start_us)
+    recorder = stage.recorder(audio=track, record_audio=True, pre_record_audio=True, pre_record_seconds=1)
+    packets = in_order(stage.pictures(3), [packet._replace(is_silence=True) for packet in noise])
+    stage.push(recorder, packets[: len(packets) // 2])
+    recorder.begin(wearer="w")
+    stage.push(recorder, packets[len(packets) // 2 :])
+    recorder.end("wearer")
+    manifest, mp4 = stage.clip(recorder)
+    (span,) = manifest.mute_spans
+    assert span.start_seconds == pytest.approx(0, abs=0.03)
+    assert span.end_seconds == pytest.approx(decoded(mp4, "audio")[-1], abs=0.1)
+    assert decoded(mp4, "audio")
+
+
 def test_the_shipped_default_records_no_sound_from_before_the_touch(stage: Stage) -> None:
     track, noise = sound(2, start_us=stage.start_us)
     recorder = stage.recorder(audio=track)

@@ -126,6 +126,14 @@ def test_storage_turns_amber_when_it_is_low(screen: Screen) -> None:
     assert has_colour(pixels(screen)[lower_left], AMBER)
 
 
+def test_that_there_is_no_sound_stands_below_the_rec_mark_in_amber(screen: Screen) -> None:
+    below = np.s_[85:150, :300]
+    screen.show(RECORDING, frame())
+    assert not has_colour(pixels(screen)[below], AMBER)
+    screen.show(replace(RECORDING, is_deaf=True), frame())
+    assert has_colour(pixels(screen)[below], AMBER)
+
+
 def test_what_is_not_known_is_not_shown(screen: Screen) -> None:
     screen.show(View(has_picture=True, mirrored=False, date_and_time="24 Nov 2026  15:04:12"), frame())
     lower = pixels(screen)[400:]

@@ -101,3 +101,31 @@ def loudest_hertz(samples: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") 
     """Return the frequency that a tone has."""
     spectrum = np.abs(np.fft.rfft(samples))
     return float(np.fft.rfftfreq(len(samples), 1 / 48_000)[np.argmax(spectrum)])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_silence_goes_on_where_the_sound_has_stopped_and_is_said_to_be_that(codec: SoundCodec) -> None:
+    encoder = SoundEncoder(codec, channels=1)
+    sound = encoded(encoder, [START_US + number * PIECE_US for number in range(50)])
+    silence = encoder.silence(until_us=START_US + 3_000_000)
+    assert are_seamless([*sound, *silence])
+    assert all(packet.is_silence for packet in silence)
+    assert not any(packet.is_silence for packet in sound)
+    assert silence[-1].time_us == pytest.approx(START_US + 3_000_000, abs=100_000)
+    assert encoder.silence(until_us=START_US + 2_000_000) == []
+
+
+def test_silence_may_be_all_that_there_is() -> None:
+    encoder = SoundEncoder("aac", channels=1)
+    silence = [packet for number in range(10) for packet in encoder.silence(until_us=START_US + number * 100_000)]
+    assert are_seamless(silence)
+    assert not np.abs(decoded_sound(encoder.track, silence)).any()
+
+
+def test_a_hole_that_would_take_much_memory_to_fill_stays_one() -> None:
+    encoder = SoundEncoder("aac", channels=1)
+    sound = encoded(encoder, [START_US + number * PIECE_US for number in range(50)])
+    day_us = 86_400 * 1_000_000
+    later = encoded(encoder, [START_US + day_us + number * PIECE_US for number in range(50)])
+    assert len(later) <= len(sound) + 2
+    assert later[-1].time_us == pytest.approx(START_US + day_us + 50 * PIECE_US, abs=100_000)

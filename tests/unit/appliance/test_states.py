@@ -336,6 +336,13 @@ def test_a_display_that_goes_is_warned_of_and_one_that_comes_is_opened_whatever_
     assert walk(table, Event.DISPLAY_FOUND, start=state) == (state, [Disarm(Timer.HOLD), Do.OPEN_SCREEN])
 
 
+@every_table
+@pytest.mark.parametrize("state", set(State) - {State.OFF})
+def test_a_microphone_that_goes_is_warned_of_and_everything_goes_on(table: Table, state: State) -> None:
+    assert walk(table, Event.NO_MICROPHONE, start=state) == (state, [Do.WARN])
+    assert walk(table, Event.MICROPHONE_FOUND, start=state) == (state, [])
+
+
 # After a crash
 
 
