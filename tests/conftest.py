@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -50,6 +51,11 @@ def missing_for(tests: Iterable[str], is_there: Callable[[str], bool]) -> dict[s
                 if not is_there(need):
                     missing.setdefault(need, []).append(place)
     return missing
+
+
+def pytest_configure() -> None:
+    """Let the programs under test be interrupted, even where a script without job control has us run behind it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

@@ -222,22 +222,23 @@ class Typist:
 
     def read_until(self, pattern: str) -> None:
         """Read on until `pattern` is on the screen; raises OSError when the command ends before."""
-        text = ""
-        while not re.search(pattern, text):
-            assert select.select([self.screen], [], [], PATIENCE)[0], f"no {pattern!r}: {self.shown}{text}"
-            text += os.read(self.screen, 4096).decode(errors="replace")
-        self.shown += text
+        before = len(self.shown)
+        while not re.search(pattern, self.shown[before:]):
+            self._read(pattern)
 
     def type(self, text: str) -> None:
         os.write(self.screen, f"{text}\n".encode())
 
     def end(self) -> int:
         try:
-            while text := os.read(self.screen, 4096):
-                self.shown += text.decode(errors="replace")
+            while True:
+                self._read("end")
         except OSError:  # the command has closed its end
-            pass
-        return self.process.wait(PATIENCE)
+            return self.process.wait(PATIENCE)
+
+    def _read(self, awaited: str) -> None:
+        assert select.select([self.screen], [], [], PATIENCE)[0], f"no {awaited}: {self.shown}"
+        self.shown += os.read(self.screen, 4096).decode(errors="replace")
 
     def leave(self) -> None:
         """End the command, however the test ended."""
