@@ -20,6 +20,7 @@ from provisioning.issuing import Issuer, pem
 from provisioning.keys import KeyFileError, load_key, make_signing_key
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
 from provisioning.policies import publish_policy
+from provisioning.revoking import revoke
 
 
 class UnitTakenError(MirrorcamError):
@@ -150,18 +151,7 @@ def revoke_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp
     register = authority.units / f"{unit_id}.crt"
     if not register.exists():
         raise UnknownUnitError(unit_id)
-    serial = load_certificate(register).serial_number
-    setup = SetUp()
-    with exclusively(authority.path):
-        known = authority.revocations()
-        if known.get_revoked_certificate_by_serial_number(serial):
-            setup.found(authority.revocations_file, f"list of revoked certificates, {unit_id} among them")
-            return setup
-        number = known.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build()
-        content = authority.issuer().revocations([*known, entry], number + 1, at)
-        setup.replacement(authority.revocations_file, content, f"list of revoked certificates, {unit_id} added")
-    return setup
+    return revoke(authority, [load_certificate(register)], unit_id, at)
 
 
 def reissue_unit(authority: AuthorityFolder, unit_id: str, at: datetime) -> SetUp:

@@ -8,16 +8,26 @@ import typer
 
 from dock_station.settings import DockFolder
 from evidence.commandline import examples, group
+from evidence.release import NotAReleaseError, Release
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.making import make_bundle
 from provisioning.bundles.publishing import publish_bundle, withdraw_bundle
+from provisioning.bundles.revoking import revoke_release, withdraw_release
 from provisioning.card.image import check_image
 from provisioning.card.public_side import check_publisher
-from provisioning.dock import check_own_dock
+from provisioning.dock import check_own_dock, update_dock
 from provisioning.options import AuthorityOption, ImageArgument, PublisherOption
 from provisioning.printing import print_steps, progress_bars, say, say_image_is_whole
 
 bundle_app = group("Updates: a bundle of an image, signed by the authority, which docks hand on to their units.")
+
+
+def _release(text: str) -> Release:
+    try:
+        return Release.parse(text)
+    except NotAReleaseError as error:
+        raise typer.BadParameter("name a release as a unit's image does, as in 0.1.0+20261120T000000Z") from error
+
 
 IntoDocks = Annotated[
     list[Path], typer.Option("--into", metavar="DOCKDIR", help="The dock's folder; may be given repeatedly.")
@@ -82,6 +92,36 @@ def _bundle_withdraw(into: IntoDocks) -> None:
     for dock in into:
         was_offered = withdraw_bundle(DockFolder(dock))
         say(f"The dock in {dock} offers no bundle{' any more' if was_offered else '; it offered none before'}.")
+
+
+@bundle_app.command(
+    "revoke",
+    epilog=examples(
+        "mirrorcam-provision bundle revoke 0.1.0+20261120T000000Z --authority town --into dock",
+    ),
+)
+def _bundle_revoke(
+    release: Annotated[
+        Release, typer.Argument(metavar="RELEASE", parser=_release, help="As in 0.1.0+20261120T000000Z.")
+    ],
+    authority: AuthorityOption,
+    into: IntoDocks,
+) -> None:
+    """Take the trust in a release away, for good: a bundle of it should never have been signed, say.
+
+    No dock takes or offers a bundle of it any more. Units that run it, or have fetched it, need a later release.
+    """
+    folder = AuthorityFolder(authority)
+    docks = [DockFolder(dock) for dock in into]
+    for dock in docks:
+        check_own_dock(dock, folder)
+    setup = revoke_release(folder, release, _now())
+    for dock in docks:
+        setup.steps += update_dock(dock, folder, _now()).steps
+    print_steps(setup)
+    for dock in docks:
+        if withdraw_release(dock, release):
+            say(f"The dock in {dock.path} offers no bundle any more.")
 
 
 def _now() -> datetime:

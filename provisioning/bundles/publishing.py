@@ -72,7 +72,7 @@ def publish_bundle(bundle: Path, folder: AuthorityFolder, dock: DockFolder, at: 
     files.prepare()
     setup = SetUp()
     with exclusively(files.path):
-        offered = _offered(files)
+        offered = offered_in(files)
         _check_room(bundle, files, dock)
         try:
             sha256 = _copy(bundle, files.unfinished_file)
@@ -84,6 +84,14 @@ def publish_bundle(bundle: Path, folder: AuthorityFolder, dock: DockFolder, at: 
             files.unfinished_file.unlink(missing_ok=True)
         _remove_others(files, keep=sha256)
     return setup
+
+
+def offered_in(files: UpdateFiles) -> UpdateOffer | None:
+    """Return what a dock offers, None where it offers nothing; raises OfferUnusableError."""
+    try:
+        return files.offer()
+    except SchemaError as error:
+        raise OfferUnusableError(files.offer_file, error.reason) from error
 
 
 def withdraw_bundle(dock: DockFolder) -> bool:
@@ -98,13 +106,6 @@ def withdraw_bundle(dock: DockFolder) -> bool:
         files.unfinished_file.unlink(missing_ok=True)
         _remove_others(files, keep=None)
     return was_offered
-
-
-def _offered(files: UpdateFiles) -> UpdateOffer | None:
-    try:
-        return files.offer()
-    except SchemaError as error:
-        raise OfferUnusableError(files.offer_file, error.reason) from error
 
 
 def _check_room(bundle: Path, files: UpdateFiles, dock: DockFolder) -> None:

@@ -40,6 +40,23 @@ def test_a_bundle_is_made_published_and_withdrawn(place: Path) -> None:
     assert withdrawn.stdout == "The dock in dock offers no bundle any more.\n"
 
 
+def test_a_release_is_revoked_and_its_offer_ends(place: Path) -> None:
+    place_of = ("--authority", "town", "--into", "dock")
+    assert call(place, "publish", BUNDLE, *place_of).returncode == 0
+    revoked = call(place, "revoke", RELEASE, *place_of)
+    assert revoked.returncode == 0, revoked.stderr
+    assert (
+        f"town/revocations.pem  (list of revoked certificates, the signers of release {RELEASE} added)"
+        in revoked.stdout
+    )
+    assert "dock/revocations.pem" in revoked.stdout
+    assert revoked.stdout.endswith("The dock in dock offers no bundle any more.\n")
+    refused(call(place, "publish", BUNDLE, *place_of), 3, "its signer's certificate does not count")
+    refused(call(place, "revoke", "9.0.0+20261120T000000Z", *place_of), 1, "no signer of release 9.0.0")
+    refused(call(place, "revoke", RELEASE, "--authority", "town", "--into", "no"), 5, "no is no dock's folder")
+    assert call(place, "revoke", "nine", *place_of).returncode == 2
+
+
 def test_each_refusal_is_one_sentence_with_the_exit_code_that_all_commands_have(place: Path) -> None:
     make = ("make", "older.img", "--authority")
     refused(call(place, *make, "nothing"), 5, "authority.key is missing: make the authority")
