@@ -17,7 +17,8 @@ class UnknownReleaseError(MirrorcamError):
 
     def __init__(self, release: Release) -> None:
         super().__init__(
-            f"This authority has certified no signer of release {release}: its folder 'bundles' has all of them."
+            f"This authority has certified no signer of release {release}: the certificates of all that it has are in "
+            "its folder 'bundles'."
         )
 
 
