@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dock_station.settings import DockFolder
 from provisioning.install import code, wanted
 from provisioning.install.code import Code, Source
 from provisioning.install.firewall import NoFixedPortError, comment_of, rules
@@ -84,6 +85,14 @@ def digest(root: Path) -> str:
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes().hex() if path.is_file() else ""
         found.update(f"{path} {state.st_mode} {state.st_uid} {state.st_gid} {state.st_mtime_ns} {content}\n".encode())
     return found.hexdigest()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_of_a_dock_that_is_not_set_up_yet_is_started_again_and_again(
+    installed: Machine, service: str
+) -> None:
+    lines = installed.path(f"/etc/systemd/system/{service}").read_text().splitlines()
+    assert f"ConditionPathExists={DockFolder(Path(DOCK)).settings_file}" in lines
 
 
 def test_what_was_installed_is_what_the_files_of_systemd_say(installed: Machine) -> None:
