@@ -78,7 +78,7 @@ class Journal:
         self._log.warning("recovered", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
 
     def told(self, headline: str) -> None:
-        """Tell that the wearer was shown what had happened before the unit was started."""
+        """Tell that the wearer was shown what had happened before the start, or that there is no sound."""
         self._log.info("told", headline=headline)
 
     def touch_found(self) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from appliance.camera import Camera, CameraError, Frame, Packet
+from appliance.camera import Camera, CameraError, Frame, Kind, Packet
 from appliance.installation import Installation
 from appliance.recorder import Recorder, RecorderStatus
 from appliance.ring import Ring
@@ -19,7 +19,7 @@ _RING_SMALLEST_BYTES = 4 * 1024 * 1024
 
 
 class Works:
-    """What records. `on_ready` is called with the camera's first packet after each start, `on_failure` once after one.
+    """What records. `on_ready` is called with the camera's first picture after each start, `on_failure` once after one.
 
     Both come from the camera's threads. After a failure the works may be started again: the recorder stays, and with it
     what it has still to write.
@@ -39,7 +39,7 @@ class Works:
         self._camera = camera
         self._on_ready = on_ready
         self._on_failure = on_failure
-        self._heard_at = 0.0
+        self._seen_at = 0.0
         self._is_running = False
         self._is_ready = False
         seconds = policy.policy.pre_record_seconds
@@ -60,7 +60,7 @@ class Works:
     def start(self) -> None:
         """Start the camera; raises CameraError. `on_ready` says when it really gives something."""
         self._camera.stop()  # half of it may still run: a microphone goes on when its camera has failed
-        self._heard_at = time.monotonic()
+        self._seen_at = time.monotonic()
         self._is_ready = False
         self._is_running = True
         try:
@@ -101,7 +101,7 @@ class Works:
 
     def check(self) -> None:
         """Raise CameraError when the camera has hung: it is started, says nothing, and does not fail."""
-        if self._is_running and time.monotonic() - self._heard_at > _SILENT_SECONDS:
+        if self._is_running and time.monotonic() - self._seen_at > _SILENT_SECONDS:
             self.pause()
             raise CameraError("The camera gives no more pictures: check its cable.")
 
@@ -120,11 +120,13 @@ class Works:
         return self._recorder.shut_down(timeout)
 
     def _take(self, packet: Packet) -> None:
-        self._heard_at = time.monotonic()
+        is_picture = packet.kind is Kind.VIDEO  # sound is no sign of a camera's life
         self._recorder.push(packet)
-        if not self._is_ready:
-            self._is_ready = True
-            self._on_ready()
+        if is_picture:
+            self._seen_at = time.monotonic()
+            if not self._is_ready:
+                self._is_ready = True
+                self._on_ready()
 
     def _fail(self, error: CameraError) -> None:
         self._is_running = False

@@ -13,8 +13,8 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from appliance.camera import AudioTrack, CameraError, Packet
-from appliance.cameras.sound import SAMPLE_RATE, SoundCodec, SoundEncoder
+from appliance.camera import CameraError
+from appliance.cameras.sound import SAMPLE_RATE
 
 _PIECES_PER_SECOND = 50
 # libavdevice asks ALSA for a buffer of 65,536 samples at most; its smoothed stamps may be a little ahead.
@@ -23,40 +23,29 @@ _STAMP_SLACK_US = 20_000
 
 
 class Microphone:
-    """Sound from one device.
+    """Sound from one device, as it comes; appliance.cameras.hearing makes packets of it.
 
     The capture moment of a piece of sound is the device's own, where it tells how much it had waiting when it was read;
     else when it arrived, less its length.
     """
 
-    def __init__(
-        self, device: str = "default", *, system: str = "alsa", codec: SoundCodec = "aac", channels: Literal[1, 2] = 1
-    ) -> None:
+    def __init__(self, device: str = "default", *, system: str = "alsa", channels: Literal[1, 2] = 1) -> None:
         """Name a `device` of `system`, which is alsa, pulse, or another of libavdevice's names."""
-        self._device = device
+        self.device = device
+        self.channels: Literal[1, 2] = channels
         self._system = system
-        self._codec = codec
-        self._channels = channels
-        self._track = self.new_encoder().track
 
-    @property
-    def track(self) -> AudioTrack:
-        """What its packets hold."""
-        return self._track
+    def listen(self, on_sound: Callable[[AudioFrame, int], None], is_stopping: threading.Event) -> None:
+        """Open the device, and give each piece of sound with the moment of its first sample (µs, monotonic).
 
-    def new_encoder(self) -> SoundEncoder:
-        """Return an encoder for its sound; one may go on after a failure, so that the sound has no hole."""
-        return SoundEncoder(self._codec, channels=self._channels)
-
-    def deliver(self, encoder: SoundEncoder, on_packet: Callable[[Packet], None], is_stopping: threading.Event) -> None:
-        """Open the device and deliver until `is_stopping` is set; raises CameraError when it fails at either."""
+        Ends when `is_stopping` is set; raises CameraError when the device cannot be opened or breaks off.
+        """
         try:
             with self._opened() as container:
                 for sound in _sounds(container):
-                    for packet in encoder.encode(sound, time_us=_captured_us(sound)):
-                        if is_stopping.is_set():
-                            return
-                        on_packet(packet)
+                    if is_stopping.is_set():
+                        return
+                    on_sound(sound, _captured_us(sound))
         except av.FFmpegError as error:
             raise self._broken_off(error.strerror or "no reason given") from error
         raise self._broken_off("no more sound")
@@ -64,23 +53,23 @@ class Microphone:
     def _opened(self) -> InputContainer:
         _use_the_systems_alsa()
         # A bare ALSA device (hw:…) has one layout and no other, and without a word libavdevice asks for stereo.
-        wanted, other = ("mono", "stereo") if self._channels == 1 else ("stereo", "mono")
+        wanted, other = ("mono", "stereo") if self.channels == 1 else ("stereo", "mono")
         try:
             return self._opened_as(wanted)
         except (av.FFmpegError, ValueError) as error:
             with suppress(av.FFmpegError, ValueError):
                 return self._opened_as(other)
             raise CameraError(
-                f"The microphone {self._device} ({self._system}) cannot be opened ({error}): connect it, or turn "
+                f"The microphone {self.device} ({self._system}) cannot be opened ({error}): connect it, or turn "
                 "record_audio off in the policy."
             ) from error
 
     def _opened_as(self, layout: str) -> InputContainer:
         options = {"sample_rate": str(SAMPLE_RATE), "ch_layout": layout}
-        return av.open(self._device, format=self._system, options=options)
+        return av.open(self.device, format=self._system, options=options)
 
     def _broken_off(self, reason: str) -> CameraError:
-        return CameraError(f"The microphone {self._device} broke off ({reason}): connect it again.")
+        return CameraError(f"The microphone {self.device} broke off ({reason}): connect it again.")
 
 
 def _sounds(container: InputContainer) -> Iterator[AudioFrame]:

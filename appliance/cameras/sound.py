@@ -20,7 +20,9 @@ _BITS_PER_SECOND_PER_CHANNEL = {"aac": 64_000, "opus": 40_000}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 # Sound that is 45 ms early is noticed (ITU-R BT.1359-1); what a device's clock drifts is put right before that.
 _TOLERATED_DRIFT_US = 40_000
-# A longer hole, as of a device that hung, is left as one: silence for it would take the memory that the ring needs.
+# A shorter silence is a device's clock or a busy machine, and nobody misses anything in it.
+NAMED_SILENCE_US = 1_000_000
+# A longer hole, as of a machine that slept, is left as one: silence for it would take the memory that the ring needs.
 _LONGEST_FILLED_US = 10_000_000
 
 
@@ -29,7 +31,7 @@ class SoundEncoder:
 
     Players do not agree on what a hole in the sound's time stamps means, so there is none: where sound is missing there
     is silence, and where a device's clock runs fast a frame is left out. The sound thus stays within 40 ms of the
-    pictures for as long as a clip may be.
+    pictures for as long as a clip may be. Silence of a second and more is said to be that in its packets.
     """
 
     def __init__(self, codec: SoundCodec, *, channels: Literal[1, 2]) -> None:
@@ -42,6 +44,7 @@ class SoundEncoder:
         self._codec.flags |= Flags.global_header
         self._codec.open()
         self._resampler = AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
+        self._resampled_kind = ("", "", 0)
         self._fifo = AudioFifo()
         self._start_us: int | None = None
         self._samples_in = 0
@@ -54,18 +57,29 @@ class SoundEncoder:
         early_us = self._early_us(time_us)
         if early_us < -_TOLERATED_DRIFT_US:
             return []
-        if early_us > _TOLERATED_DRIFT_US:
+        filled: list[Packet] = []
+        if early_us >= NAMED_SILENCE_US:
+            filled = self.silence(until_us=time_us)
+        elif early_us > _TOLERATED_DRIFT_US:
             self._write(self._silence(early_us * SAMPLE_RATE // 1_000_000))
-        for resampled in self._resampler.resample(sound):
+        for resampled in self._resampler_of(sound).resample(sound):
             self._write(resampled)
-        return self._encode_whole_frames()
+        return filled + self._encode_whole_frames()
 
     def silence(self, *, until_us: int) -> list[Packet]:
-        """Encode silence from where the sound has come to up to that moment, in place of sound that does not come."""
+        """Encode silence, and name it so, from where the sound has come to up to that moment."""
         samples = self._early_us(until_us) * SAMPLE_RATE // 1_000_000
         if samples > 0:
             self._write(self._silence(samples))
         return [packet._replace(is_silence=True) for packet in self._encode_whole_frames()]
+
+    def _resampler_of(self, sound: AudioFrame) -> AudioResampler:
+        """Return what makes of such sound what the codec takes; another device may give another kind of it."""
+        kind = (sound.format.name, sound.layout.name, sound.sample_rate)
+        if self._resampled_kind != kind:
+            self._resampler = AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
+            self._resampled_kind = kind
+        return self._resampler
 
     def _early_us(self, time_us: int) -> int:
         """Return how much is missing between the sound that came last and that moment; negative where it was ahead."""

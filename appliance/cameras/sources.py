@@ -9,6 +9,7 @@ from typing import Literal
 from appliance.camera import Camera, CameraError
 from appliance.cameras.file import FileCamera
 from appliance.cameras.film import Film
+from appliance.cameras.hearing import Hearing
 from appliance.cameras.microphone import Microphone
 from appliance.cameras.v4l2 import V4l2Camera
 from appliance.cameras.with_microphone import CameraWithMicrophone
@@ -76,7 +77,7 @@ class Sources:
             hear(CameraError(_NO_MICROPHONE))
             return pictures
         system, device = self.microphone
-        return CameraWithMicrophone(pictures, Microphone(device, system=system, codec=SOUND_CODEC), hear)
+        return CameraWithMicrophone(pictures, Hearing(Microphone(device, system=system), hear, codec=SOUND_CODEC))
 
     def _pictures(self, settings: UnitSettings, *, has_sound: bool) -> Camera:
         openers: dict[str, Callable[[], Camera]] = {

@@ -92,7 +92,9 @@ class Face:
     def hear(self, *, is_deaf: bool) -> None:
         """Take note whether sound is wanted and none comes: that stands over every picture."""
         if is_deaf and not self._is_deaf:
-            self.announce(messages.RECORDS_UNHEARD)
+            self.announce(messages.NO_SOUND)
+        elif self._is_deaf and not is_deaf:
+            self._take_back(messages.NO_SOUND)
         self._is_deaf = is_deaf
 
     def open_screen(self) -> None:
@@ -118,6 +120,11 @@ class Face:
         for indicator in self._indicators:
             indicator.close()
         self._screen.close()
+
+    def _take_back(self, message: Message) -> None:
+        self._to_announce = deque(each for each in self._to_announce if each is not message)
+        if self._announced is message:
+            self._announced_until = float("-inf")
 
     def _look_at_gauges(self, now: float) -> None:
         if self._gauges.look() and self._gauges.storage_minutes is not None:

@@ -46,10 +46,7 @@ LOST = {  # for the log, which IT reads
 RECORDS_UNTOUCHED = Message(
     "The recording goes on", "The touch panel is gone. To end it put the unit on the dock.", Tone.WARNING
 )
-NO_SOUND = "No sound"
-RECORDS_UNHEARD = Message(
-    NO_SOUND, "Pictures are recorded. The unit keeps trying. If this stays, tell IT.", Tone.WARNING
-)
+NO_SOUND = Message("No sound", "A recording has pictures, but no sound. If this stays, tell IT.", Tone.WARNING)
 GOES_ON = Message("Recording goes on after a fault", "A moment is missing. Hold two seconds to stop.", Tone.WARNING)
 LAST_SECONDS = Message("Recording the last seconds", "Touch to go on recording.")
 

@@ -64,7 +64,7 @@ class Overlay:
         clock = self._piece("clock", now, lambda: self._pill(now, 38, WHITE, SHADE))
         onto.blit(clock, (self._width - self._margin - clock.get_width(), self._margin))
         if view.is_deaf:
-            mark = self._piece("no sound", None, lambda: self._pill(messages.NO_SOUND, 38, BLACK, AMBER))
+            mark = self._piece("no sound", None, lambda: self._pill(messages.NO_SOUND.headline, 38, BLACK, AMBER))
             onto.blit(mark, (self._margin, self._margin + self._scaled(68)))
         if view.message is not None:
             return  # its banner takes the place of the lower line

@@ -19,7 +19,8 @@ class MuteSpans:
             return
         start, end = packet.time_us, packet.time_us + packet.duration_us
         if self._stretches and start - self._stretches[-1][1] <= _SAME_STRETCH_US:
-            start, _ = self._stretches.pop()
+            start, earlier_end = self._stretches.pop()
+            end = max(end, earlier_end)
         self._stretches.append((start, end))
 
     def since(self, first_us: int) -> tuple[Span, ...]:

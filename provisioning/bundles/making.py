@@ -16,6 +16,7 @@ from evidence.durable import sync_folder
 from evidence.release import Installed
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.reading import BundleRefusedError, read_bundle
+from provisioning.bundles.signers import check_not_revoked
 from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
 from provisioning.card.image import Image
 from provisioning.digest import sha256_of
@@ -39,7 +40,7 @@ def make_bundle(image: Image, folder: AuthorityFolder, into: Path, at: datetime)
     kept: that signer's key is gone, and whether it has signed a bundle before, no file here can say.
 
     Raises WouldOverwriteError where a bad bundle is, or one of another image with the same release, NotAnImageError,
-    NoAuthorityError, ProgramMissingError or ProgramFailedError.
+    RevokedReleaseError, NoAuthorityError, ProgramMissingError or ProgramFailedError.
     """
     for program in ("rauc", "openssl", "mksquashfs", "unsquashfs"):
         find(program)  # before work that takes long
@@ -88,6 +89,7 @@ def _put_together(setup: SetUp, slot: Slot, folder: AuthorityFolder, made: Path,
     key = ec.generate_private_key(ec.SECP256R1())
     holder = Holder(Role.UPDATE_SIGNER, slot.installed.release.name)
     with exclusively(folder.path):
+        check_not_revoked(folder, slot.installed.release)
         certificate = folder.issuer().issue(holder, key.public_key(), at)
         setup.folder(folder.bundles)
         for earlier in sorted(folder.bundles.glob(f"{made.stem}-*.crt")):

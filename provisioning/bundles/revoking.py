@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from dock_station.settings import DockFolder
-from evidence.certificates import load_certificate
 from evidence.errors import MirrorcamError
 from evidence.release import Release
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.publishing import offered_in, withdraw_bundle
+from provisioning.bundles.signers import signers_of
 from provisioning.placing import SetUp
 from provisioning.revoking import revoke
 
@@ -24,7 +24,7 @@ class UnknownReleaseError(MirrorcamError):
 
 def revoke_release(authority: AuthorityFolder, release: Release, at: datetime) -> SetUp:
     """Revoke every signer that was ever certified for a release; raises UnknownReleaseError or NoAuthorityError."""
-    signers = [load_certificate(record) for record in sorted(authority.bundles.glob(f"*-{release}-*.crt"))]
+    signers = signers_of(authority, release)
     if not signers:
         raise UnknownReleaseError(release)
     return revoke(authority, signers, f"the signers of release {release}", at)

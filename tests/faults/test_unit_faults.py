@@ -161,6 +161,24 @@ class TestTheCamera:
         (mute,) = clip.manifest.mute_spans
         assert mute.end_seconds - mute.start_seconds > 1
 
+    def test_hears_a_microphone_that_is_plugged_in_late_and_says_so(self, tmp_path: Path) -> None:
+        wanted = f"{policy_toml(recipients=(str(RECIPIENT),))}record_audio = true\n"
+        folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=wanted, settings='microphone = "alsa:late"')
+        devices = tmp_path / "alsa.conf"
+        devices.write_text("")
+        with running_unit(
+            folder.path, "--headless", with_environment=environment(ALSA_CONFIG_PATH=str(devices))
+        ) as unit:
+            assert unit.wait_for("fault")["kind"] == "no_microphone"
+            devices.write_text('pcm.quiet { type null }\npcm.late { type file slave.pcm "quiet" file "/dev/null" }\n')
+            unit.wait_for("microphone_found")
+            unit.record()
+            unit.say("quit")
+            assert unit.end() == 0
+        assert unit.events.count("fault") == 1
+        (clip,) = Installation.open(folder.path).spool.waiting()
+        assert (clip.manifest.has_audio, clip.manifest.mute_spans) == (True, ())
+
     def test_that_was_never_there_is_waited_for_whoever_would_start_the_unit_again(self, folder: UnitFolder) -> None:
         managed = environment(NOTIFY_SOCKET="@mirrorcam-nobody")
         with running_unit(folder.path, "--headless", camera="v4l2:/dev/none", with_environment=managed) as unit:

@@ -99,5 +99,15 @@ def test_that_there_is_no_sound_stands_over_every_picture_and_is_announced_once(
     stage.face.hear(is_deaf=True)
     assert (stage.seen(State.LIVE) != with_sound).any()
     assert stage.told() == 1
+
+
+def test_what_was_to_be_said_of_missing_sound_is_taken_back_when_there_is_some(stage: Stage) -> None:
+    with_sound = stage.seen(State.LIVE)
+    stage.face.hear(is_deaf=True)
     stage.face.hear(is_deaf=False)
-    assert not stage.seen(State.STANDBY).any()
+    assert (stage.seen(State.LIVE) == with_sound).all()
+    stage.face.hear(is_deaf=True)
+    stage.seen(State.LIVE)
+    stage.face.hear(is_deaf=False)
+    assert (stage.seen(State.LIVE) == with_sound).all()
+    assert stage.told() == 1

@@ -3,37 +3,46 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.audio.frame import AudioFrame
 
-from appliance.camera import CameraError, Packet
+from appliance.camera import CameraError
 from appliance.cameras.microphone import Microphone
+from appliance.cameras.sound import SoundCodec, SoundEncoder
 from appliance.cameras.source_thread import SourceThread
 from tests.cameras import PACED_TONE, Listener, decoded_sound
 
 
-@contextmanager
-def running(microphone: Microphone) -> Iterator[Listener]:
-    listener, thread = Listener(), SourceThread("microphone")
-    encoder = microphone.new_encoder()
-    thread.start(lambda is_stopping: microphone.deliver(encoder, listener.on_packet, is_stopping), listener.on_failure)
-    try:
-        yield listener
-    finally:
-        thread.stop()
+class Ear:
+    """Hears a microphone, and makes packets of what it hears as a unit does."""
+
+    def __init__(self, codec: SoundCodec = "aac") -> None:
+        self.listener = Listener()
+        self._encoder = SoundEncoder(codec, channels=1)
+        self.track = self._encoder.track
+
+    def take(self, sound: AudioFrame, time_us: int) -> None:
+        for packet in self._encoder.encode(sound, time_us=time_us):
+            self.listener.on_packet(packet)
+
+    @contextmanager
+    def at(self, microphone: Microphone) -> Iterator[Listener]:
+        thread = SourceThread("microphone")
+        thread.start(lambda is_stopping: microphone.listen(self.take, is_stopping), self.listener.on_failure)
+        try:
+            yield self.listener
+        finally:
+            thread.stop()
 
 
-def deliver(
-    microphone: Microphone,
-    on_packet: Callable[[Packet], None] = lambda packet: None,
-    is_stopping: threading.Event | None = None,
-) -> None:
-    microphone.deliver(microphone.new_encoder(), on_packet, is_stopping or threading.Event())
+def listen_to(microphone: Microphone) -> None:
+    microphone.listen(lambda sound, time_us: None, threading.Event())
 
 
 @pytest.fixture
@@ -51,11 +60,10 @@ def alsa_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_an_alsa_devices_sound_is_encoded(alsa_device: str) -> None:
-    microphone = Microphone(alsa_device, codec="opus")
-    assert (microphone.track.codec, microphone.track.channels) == ("opus", 1)
-    with running(microphone) as listener:
+    ear = Ear("opus")
+    with ear.at(Microphone(alsa_device)) as listener:
         listener.wait_for(lambda: len(listener.sounds) >= 30)
-    assert np.abs(decoded_sound(microphone.track, listener.sounds)).max() > 0.1
+    assert np.abs(decoded_sound(ear.track, listener.sounds)).max() > 0.1
 
 
 def test_a_device_is_opened_with_as_many_channels_as_are_wanted(
@@ -70,15 +78,14 @@ def test_a_device_is_opened_with_as_many_channels_as_are_wanted(
         f'pcm.tone {{ type file slave.pcm "quiet" file "/dev/null" infile "{tmp_path}/tone.raw" format "raw" }}\n'
     )
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(configuration))
-    microphone = Microphone("tone")
-    with running(microphone) as listener:
+    ear = Ear()
+    with ear.at(Microphone("tone")) as listener:
         listener.wait_for(lambda: len(listener.sounds) >= 30)
-    assert np.abs(decoded_sound(microphone.track, listener.sounds)).max() > 0.1
+    assert np.abs(decoded_sound(ear.track, listener.sounds)).max() > 0.1
 
 
 def test_sound_comes_without_a_hole_and_not_from_the_future() -> None:
-    microphone = Microphone(PACED_TONE, system="lavfi")
-    with running(microphone) as listener:
+    with Ear().at(Microphone(PACED_TONE, system="lavfi")) as listener:
         listener.wait_for(lambda: len(listener.sounds) >= 40)
     sounds = listener.sounds
     assert [packet.sequence for packet in sounds] == list(range(len(sounds)))
@@ -91,11 +98,11 @@ def test_sound_that_waited_in_the_device_keeps_its_capture_moment() -> None:
     ages: list[float] = []
     is_stopping = threading.Event()
 
-    def listen(packet: Packet) -> None:
-        ages.append(time.monotonic() - packet.time_us / 1_000_000)
+    def take(_sound: AudioFrame, time_us: int) -> None:
+        ages.append(time.monotonic() - time_us / 1_000_000)
         is_stopping.set()
 
-    deliver(Microphone(stamped, system="lavfi"), listen, is_stopping)
+    Microphone(stamped, system="lavfi").listen(take, is_stopping)
     assert ages[0] >= 0.29
 
 
@@ -105,7 +112,7 @@ def test_a_missing_device_is_refused_in_one_sentence(alsa_device: str) -> None:
             rf"The microphone {device} \({system}\) cannot be opened \(.+\): connect it, or turn record_audio off.*"
         )
         with pytest.raises(CameraError, match=f"^{sentence}$"):
-            deliver(Microphone(device, system=system))
+            listen_to(Microphone(device, system=system))
 
 
 def test_alsa_reads_no_configuration_from_a_folder_that_anyone_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,12 +121,12 @@ def test_alsa_reads_no_configuration_from_a_folder_that_anyone_can_write(monkeyp
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     with pytest.raises(CameraError):
-        deliver(Microphone("nowhere"))
+        listen_to(Microphone("nowhere"))
     assert all(os.environ[name].startswith("/usr/") for name in names)
 
 
 def test_a_device_that_breaks_off_is_told_once() -> None:
-    with running(Microphone(PACED_TONE.replace("sine=", "sine=duration=0.3:"), system="lavfi")) as listener:
+    with Ear().at(Microphone(PACED_TONE.replace("sine=", "sine=duration=0.3:"), system="lavfi")) as listener:
         listener.wait_for(lambda: bool(listener.failures))
     assert len(listener.failures) == 1
     assert str(listener.failures[0]).endswith("connect it again.")

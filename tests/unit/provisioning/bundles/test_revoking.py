@@ -13,6 +13,7 @@ from provisioning.bundles.making import make_bundle
 from provisioning.bundles.publishing import publish_bundle
 from provisioning.bundles.reading import BundleRefusedError
 from provisioning.bundles.revoking import UnknownReleaseError, revoke_release, withdraw_release
+from provisioning.bundles.signers import RevokedReleaseError
 from tests.bundles import NEWER, RELEASE
 from tests.unit.provisioning.bundles.conftest import checked, new_dock, now
 
@@ -51,6 +52,15 @@ def test_a_dock_that_knows_of_it_takes_no_bundle_of_it(
     with pytest.raises(BundleRefusedError, match="does not count"):
         publish_bundle(older, authority, dock, now())
     publish_bundle(newer, authority, dock, now())
+
+
+def test_it_cannot_be_made_again(authority: AuthorityFolder, place: Path) -> None:
+    revoke_release(authority, Release.parse(RELEASE), now())
+    records = sorted(authority.bundles.iterdir())
+    with pytest.raises(RevokedReleaseError, match="was revoked and stays so: have an image"):
+        make_bundle(checked(place / "older.img"), authority, place / "elsewhere", now())
+    assert sorted(authority.bundles.iterdir()) == records
+    assert list((place / "elsewhere").iterdir()) == []
 
 
 def test_only_an_offer_of_it_ends(authority: AuthorityFolder, dock: DockFolder, older: Path) -> None:
