@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 
 from appliance.settings import UnitFolder
@@ -75,6 +76,9 @@ class Town:
             host_names = ("localhost", "127.0.0.1", "::1", DOCK_ADDRESS)
             folder.tls_key_file.unlink()
             self.pki.dock(DOCK_ID, host_names).write(folder.tls_key_file, folder.tls_certificate_file)
+            # As `dock create` makes it: a machine may be cut off before its pages have.
+            folder.session_key_file.write_text(token_hex(32))
+            folder.session_key_file.chmod(0o600)
             folder.keyslots.mkdir(mode=0o700)
             Keyslots(folder.keyslots, work_factor=10).add("a-example", "a passphrase of some words", self.identity)
             add(folder)
