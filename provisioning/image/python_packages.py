@@ -32,6 +32,15 @@ def install_locked(tree: Path, arch: Arch, lock: Path) -> None:
         *("--python-platform", _PLATFORMS[arch], "--python-version", PYTHON, "--only-binary", ":all:"),
         *("--target", str(tree / SITE), "-r", str(lock)),
     )
+    without_commands(tree / SITE)
+
+
+def without_commands(site: Path) -> None:
+    """Take the packages' own commands out: each names the Python of this computer, and no unit calls any of them."""
+    shutil.rmtree(site / "bin", ignore_errors=True)
+    for record in site.glob("*.dist-info/RECORD"):
+        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith("bin/")), encoding="utf-8")
 
 
 def install_checkout(tree: Path) -> None:
