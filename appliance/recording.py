@@ -84,7 +84,7 @@ class Recording:
             self._works.show_frames(wanted=wanted)
 
     def start_camera(self) -> News | None:
-        """Start the camera, under the policy that is in force now; its first packet brings CAMERA_READY or RESUMED."""
+        """Start the camera, under the policy that is in force now; its first picture brings CAMERA_READY or RESUMED."""
         try:
             if self._works is None:
                 self._works = self._new_works()

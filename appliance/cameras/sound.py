@@ -25,6 +25,8 @@ NAMED_SILENCE_US = 1_000_000
 # A longer hole, as of a machine that slept, is left as one: silence for it would take the memory that the ring needs.
 _LONGEST_FILLED_US = 10_000_000
 
+_Kind = tuple[str, str, int]  # what sound is before it is resampled: format, layout, rate
+
 
 class SoundEncoder:
     """Encodes frames of sound, in the order of their time, without a hole.
@@ -43,8 +45,7 @@ class SoundEncoder:
         # Without this flag the AAC encoder gives no AudioSpecificConfig.
         self._codec.flags |= Flags.global_header
         self._codec.open()
-        self._resampler = AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
-        self._resampled_kind = ("", "", 0)
+        self._resampler: tuple[_Kind, AudioResampler] | None = None
         self._fifo = AudioFifo()
         self._start_us: int | None = None
         self._samples_in = 0
@@ -76,10 +77,9 @@ class SoundEncoder:
     def _resampler_of(self, sound: AudioFrame) -> AudioResampler:
         """Return what makes of such sound what the codec takes; another device may give another kind of it."""
         kind = (sound.format.name, sound.layout.name, sound.sample_rate)
-        if self._resampled_kind != kind:
-            self._resampler = AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
-            self._resampled_kind = kind
-        return self._resampler
+        if self._resampler is None or self._resampler[0] != kind:
+            self._resampler = kind, AudioResampler(self._codec.format, self._codec.layout, SAMPLE_RATE)
+        return self._resampler[1]
 
     def _early_us(self, time_us: int) -> int:
         """Return how much is missing between the sound that came last and that moment; negative where it was ahead."""
