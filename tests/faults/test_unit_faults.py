@@ -1,5 +1,6 @@
 """What can be wrong with a unit's folder, camera or film: one clear sentence, an exit code, and nothing touched."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -164,13 +165,16 @@ class TestTheCamera:
     def test_hears_a_microphone_that_is_plugged_in_late_and_says_so(self, tmp_path: Path) -> None:
         wanted = f"{policy_toml(recipients=(str(RECIPIENT),))}record_audio = true\n"
         folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=wanted, settings='microphone = "alsa:late"')
-        devices = tmp_path / "alsa.conf"
+        devices, with_it = tmp_path / "alsa.conf", tmp_path / "with-it.conf"
         devices.write_text("")
+        with_it.write_text('pcm.quiet { type null }\npcm.late { type file slave.pcm "quiet" file "/dev/null" }\n')
+        # ALSA reads its configuration again when its time in whole seconds is another, and else never.
+        os.utime(with_it, (0, 0))
         with running_unit(
             folder.path, "--headless", with_environment=environment(ALSA_CONFIG_PATH=str(devices))
         ) as unit:
             assert unit.wait_for("fault")["kind"] == "no_microphone"
-            devices.write_text('pcm.quiet { type null }\npcm.late { type file slave.pcm "quiet" file "/dev/null" }\n')
+            with_it.replace(devices)
             unit.wait_for("microphone_found")
             unit.record()
             unit.say("quit")
