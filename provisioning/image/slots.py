@@ -20,9 +20,15 @@ _MODULES = (
     *("mmc_block", "efivarfs", "squashfs", "overlay", "bcm2835_wdt"),
 )
 # What building leaves in a root, which is of no use on a unit and differs from build to build; what a boot partition is
-# made of; and devices, which are the kernel's own (devtmpfs).
-_LEFT_OUT = ("boot", "dev", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp", "usr/lib/raspi-firmware")
+# made of; devices, which are the kernel's own (devtmpfs); and what drivers load into devices: of a unit's devices only
+# its radios want any.
+_LEFT_OUT = (
+    *("boot", "dev", "var/cache", "var/lib/apt", "var/log", "tmp", "var/tmp"),
+    *("usr/lib/raspi-firmware", "usr/lib/firmware"),
+)
 _RESOLVER = "etc/resolv.conf"  # mmdebstrap copies the builder's: a unit asks nobody for a name
+# Debian says bcm2837-rpi-zero-2-w, Raspberry Pi's own kernel bcm2710-rpi-zero-2-w.
+_DEVICE_TREES = ("bcm2710-*.dtb", "bcm2711-*.dtb", "bcm2712*.dtb", "bcm2837-*.dtb")
 _FIRMWARE_FIRST = ("bootcode.bin",)  # what a Pi 3 and a Zero 2 W look for on a card's first partition
 
 
@@ -90,8 +96,9 @@ def _copy_firmware(packages: Path, folder: Path) -> None:
         for file in firmware.glob(pattern):
             shutil.copy(file, folder)
     trees = packages / f"usr/lib/linux-image-{modules_of(packages).name}"
-    for file in (trees / "broadcom").glob("bcm27*.dtb"):
-        shutil.copy(file, folder)
+    for pattern in _DEVICE_TREES:
+        for file in (trees / "broadcom").glob(pattern):
+            shutil.copy(file, folder)
     if (trees / "overlays").is_dir():  # Raspberry Pi's own kernel has them, Debian's has none
         shutil.copytree(trees / "overlays", folder / "overlays")
     starter = packages / "usr/lib/systemd/boot/efi/systemd-bootaa64.efi"

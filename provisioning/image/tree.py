@@ -47,8 +47,13 @@ _MASKED = (
 )
 # Drivers of radios: what is not there cannot be loaded.
 RADIOS = (
-    *("kernel/drivers/net/wireless", "kernel/drivers/bluetooth", "kernel/net/bluetooth", "kernel/net/wireless"),
-    *("kernel/net/mac80211", "kernel/net/rfkill", "kernel/drivers/nfc", "kernel/net/nfc", "kernel/net/ieee802154"),
+    *("kernel/drivers/net/wireless", "kernel/net/wireless", "kernel/net/mac80211", "kernel/net/rfkill"),
+    *("kernel/drivers/bluetooth", "kernel/net/bluetooth", "kernel/drivers/nfc", "kernel/net/nfc"),
+    *("kernel/drivers/net/ieee802154", "kernel/net/ieee802154", "kernel/net/mac802154", "kernel/net/6lowpan"),
+    *("kernel/drivers/net/wwan", "kernel/drivers/net/hamradio"),
+    *("kernel/net/ax25", "kernel/net/netrom", "kernel/net/rose"),
+    # Drivers of Wi-Fi that the kernel has not yet taken among the others.
+    *(f"kernel/drivers/staging/{each}" for each in ("rtl8192e", "rtl8712", "rtl8723bs", "vt6655", "vt6656", "wlan-ng")),
 )
 
 

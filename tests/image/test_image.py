@@ -1,6 +1,7 @@
 """The image for real: built of Debian's packages, started from its card alone by UEFI, and looked at from inside."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import partial
@@ -16,8 +17,13 @@ from tests.virtual_pi.root import Root
 from tests.virtual_pi.talking import until
 from tests.virtual_pi.town import Town
 
+BOARDS = ("bcm2711-rpi-4-b", "bcm2712-rpi-5-b", "bcm2837-rpi-zero-2-w")
 GOAL = "on a Raspberry Pi at most 12 s"
 _PATIENCE = 300.0  # seconds, for what reads the whole log in a machine that is emulated beside others
+_LOCKED_IN = (
+    "for service in /usr/lib/systemd/system/mirrorcam-*[a-z].service /etc/systemd/system/emergency.service; "
+    "do systemd-analyze security --offline=true --no-pager $service; done"
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +90,38 @@ def test_nobody_can_log_in(pi: VirtualPi) -> None:
 
 
 @pytest.mark.parametrize("module", ["brcmfmac", "cfg80211", "bluetooth", "mac80211"])
-def test_there_is_no_driver_of_a_radio(pi: VirtualPi, module: str) -> None:
-    assert pi.machine.try_run(f"modprobe {module}").code != 0
+def test_there_is_no_driver_of_a_radio_and_loading_one_is_forbidden(pi: VirtualPi, module: str) -> None:
     assert pi.machine.run(f"find /usr/lib/modules -name '{module}.ko*'").strip() == ""
+    assert f"install {module} /bin/false" in pi.machine.run("modprobe --showconfig").splitlines()
+
+
+def test_there_is_nothing_that_a_driver_would_load_into_a_radio(pi: VirtualPi) -> None:
+    assert pi.machine.run("find /usr/lib/firmware -mindepth 1").strip() == ""
+
+
+@pytest.mark.parametrize("slot", ["boot-a", "boot-b"])
+def test_the_firmware_of_a_raspberry_pi_is_told_to_leave_the_radios_off(built: Built, slot: str) -> None:
+    lines = _in_boot(built, slot, "mtype", "::/config.txt").splitlines()
+    for radio in ("wifi", "bt"):
+        assert {f"dtoverlay=disable-{radio}", f"dtoverlay=disable-{radio}-pi5"} <= set(lines)
+
+
+@pytest.mark.parametrize("slot", ["boot-a", "boot-b"])
+def test_every_board_has_its_device_tree(built: Built, slot: str) -> None:
+    names = _in_boot(built, slot, "mdir", "-b", "::").split()
+    assert {f"::/{board}.dtb" for board in BOARDS} <= set(names)
+
+
+def test_systemd_feeds_the_watchdog(pi: VirtualPi) -> None:
+    assert pi.machine.run("systemctl show --property RuntimeWatchdogUSec --value").strip() == "15s"
+
+
+def test_each_service_is_locked_in(pi: VirtualPi) -> None:
+    told = pi.machine.run(_LOCKED_IN, seconds=_PATIENCE)
+    found = {name: float(level) for name, level in re.findall(r"exposure level for (\S+): ([\d.]+)", told)}
+    assert {"mirrorcam-unit.service", "mirrorcam-grow.service", "emergency.service"} <= set(found)
+    record("systemd", "exposure of the image's services, highest", f"{max(found.values())}", "≤ 2.0")
+    assert {name: level for name, level in found.items() if level > 2.0} == {}
 
 
 def test_nothing_has_failed(pi: VirtualPi) -> None:
@@ -97,6 +132,13 @@ def test_the_log_is_in_ram(pi: VirtualPi) -> None:
     assert pi.machine.try_run("test -e /var/log/journal").code != 0
     assert pi.machine.run("find /run/log/journal -name 'system*.journal'")
     assert pi.machine.run("stat --file-system --format=%T /run/log/journal").strip() == "tmpfs"
+
+
+def _in_boot(built: Built, slot: str, program: str, *arguments: str) -> str:
+    """Return what one of mtools says of a slot's boot partition."""
+    start, _ = place_of(built.image, slot)
+    command = [program, "-i", f"{built.image}@@{start}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def _mebibytes(built: Built) -> int:
