@@ -24,6 +24,9 @@ VIRTUAL_PI_PACKAGES := cpio debian-archive-keyring e2fsprogs kmod mmdebstrap qem
 IMAGE_PACKAGES := cpio debian-archive-keyring dosfstools dpkg-dev e2fsprogs genimage kmod mmdebstrap mtools qemu-user squashfs-tools systemd uidmap util-linux
 PROFILE ?= raspios
 FIGURES := build/virtual-pi-$(ARCH).jsonl
+# With the processors for themselves: a second machine would make their pictures late.
+ALONE := $(patsubst %,tests/virtual_pi/test_%.py,camera stamps power_cut)
+ON_VIRTUAL_PI = ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: help demo image image-deps image-layers test test-deps test-image test-image-deps test-virtual-pi test-virtual-pi-deps bench check lock
 
@@ -67,7 +70,8 @@ test-deps: ## Install what the tests need beyond PyPI, by apt (as root) and npm
 test-virtual-pi: $(INSTALLED) ## Run unit and dock in an emulated machine, and print what was measured (as root; ARCH=arm64)
 	@rm -f $(FIGURES)
 	@ARCH=$(ARCH) $(BIN)/python -m tests.virtual_pi.root
-	@ARCH=$(ARCH) MIRRORCAM_FIGURES=$(FIGURES) $(BIN)/pytest -n 2 --dist loadfile $(or $(PYTEST_ARGS),tests/virtual_pi)
+	@$(if $(PYTEST_ARGS),$(ON_VIRTUAL_PI) $(PYTEST_ARGS),$(ON_VIRTUAL_PI) tests/virtual_pi $(ALONE:%=--ignore=%))
+	@$(if $(PYTEST_ARGS),,$(ON_VIRTUAL_PI) -n 1 $(ALONE))
 
 test-virtual-pi-deps: ## Install what the virtual Pi needs, by apt (as root)
 	$(AS_ROOT) apt-get update -qq

@@ -7,19 +7,27 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+# In the order in which a unit comes to be and is worn; a point that is not here comes behind them.
+_POINTS = ("image", "systemd", "one round", "camera", "screen", "usb", "docking", "memory only", "power cut", "update")
+
 
 def table_of(lines: list[dict[str, str]]) -> Table:
-    """Return the table, each point under its own heading; of what was measured again the newest figure counts."""
+    """Return the table, each point under its own heading; of what was measured twice the later figure counts."""
     table = Table("Measured", "Figure", "Wanted", title="The virtual Pi")
-    newest = {(line["point"], line["what"]): line for line in lines}
+    latest = {(line["point"], line["what"]): line for line in lines}
     point = ""
-    for line in sorted(newest.values(), key=lambda line: line["point"]):
+    for line in sorted(latest.values(), key=lambda line: _place(line["point"])):
         if line["point"] != point:
             point = line["point"]
             table.add_section()
             table.add_row(f"[bold]{point}[/bold]")
         table.add_row(line["what"], line["value"], line["wanted"])
     return table
+
+
+def _place(point: str) -> tuple[int, str]:
+    name = point.partition(",")[0]
+    return _POINTS.index(name) if name in _POINTS else len(_POINTS), point
 
 
 def print_table(*files: Path) -> None:
