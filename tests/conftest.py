@@ -27,17 +27,25 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "tests/faults/test_cable_faults.py": ("ip",),
     "tests/unit/provisioning/card": ("debugfs", "losetup", "lsblk", "mkfs.ext4", "mkfs.vfat", "sfdisk", "zstd"),
     "tests/faults/test_card_faults.py": ("losetup", "mkfs.ext4", "mkfs.vfat", "sfdisk"),
-    "tests/unit/provisioning/image/test_building.py": ("cpio", "genimage", "mcopy", "mksquashfs", "unshare"),
+    "tests/unit/provisioning/image": ("cpio", "genimage", "mcopy", "mkfs.vfat", "mksquashfs", "unshare", "unsquashfs"),
+    "tests/unit/provisioning/image/test_alike.py": ("systemd-repart",),
+    "tests/unit/provisioning/bundles": ("mksquashfs", "rauc", "unsquashfs"),
+    "tests/unit/appliance/updates": ("mksquashfs", "rauc", "unsquashfs"),
+    "tests/unit/appliance/updates/test_uefi.py": ("efibootmgr",),
+    "tests/unit/test_services_locked_in.py": ("systemd-analyze",),
     "tests/faults/test_morning_and_theft.py": ("debugfs", "ip", "losetup", "mksquashfs", "openssl", "rauc", "sfdisk"),
     "tests/virtual_pi": ("qemu-system-x86_64", "qemu-system-aarch64", "mmdebstrap", "cpio"),
+    "tests/image": ("qemu-system-aarch64", "UEFI's firmware", "mmdebstrap", "genimage", "mdir", "mksquashfs", "rauc"),
     "tests/unit/appliance/test_unit_window.py": ("Xvfb", "xdotool", "ffmpeg"),
 }
 
 
 def is_there(need: str) -> bool:
-    """Tell whether a program, or what npm installs, is on this machine."""
+    """Tell whether a program, what npm installs, or the firmware of an emulated machine is on this one."""
     if need == "Node packages":
         return (ROOT / "tests/conformance/node_modules").is_dir()
+    if need == "UEFI's firmware":
+        return Path("/usr/share/AAVMF/AAVMF_CODE.fd").is_file()
     return shutil.which(need, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
 
 
@@ -65,5 +73,5 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     if missing:
         listed = "".join(f"\n  {need}, needed by {', '.join(places)}" for need, places in sorted(missing.items()))
         raise pytest.UsageError(
-            f"These are missing on this machine; 'make test-deps' and 'make test-virtual-pi-deps' install them:{listed}"
+            f"These are missing on this machine; 'make test-deps' and 'make test-image-deps' install them:{listed}"
         )
