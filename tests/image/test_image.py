@@ -112,6 +112,10 @@ def test_every_board_has_its_device_tree(built: Built, slot: str) -> None:
     assert {f"::/{board}.dtb" for board in BOARDS} <= set(names)
 
 
+def test_no_keyboard_starts_it_again(pi: VirtualPi) -> None:
+    assert pi.machine.run("systemctl show --property LoadState --value ctrl-alt-del.target").strip() == "masked"
+
+
 def test_systemd_feeds_the_watchdog(pi: VirtualPi) -> None:
     assert pi.machine.run("systemctl show --property RuntimeWatchdogUSec --value").strip() == "15s"
 
