@@ -12,7 +12,7 @@ from dock_station import audit, custody
 from dock_station.backup import bag, databases
 from dock_station.backup.bag import Bag, BagDamagedError
 from dock_station.backup.contents import CATALOGUES, DOCK, FACTS, FILES, INDEX, KEYSLOTS, VAULT, Facts, Index
-from dock_station.catalogue import bays, clips, deletions, schema, uploads
+from dock_station.catalogue import bays, clips, deletions, enrolments, schema, uploads
 from dock_station.catalogue.database import Catalogue
 from dock_station.clock import utc_now
 from dock_station.dock import Clock, Dock
@@ -161,6 +161,7 @@ class _Plan:
             self._load(catalogue, staging)
         with closing(Dock.open_unchecked(inside, clock)) as dock:
             schema.migrate(dock.catalogue)
+            _drop_pending_words(dock)
             self._note(dock, actor)
 
     def _load(self, catalogue: Catalogue, staging: Path) -> None:
@@ -206,6 +207,12 @@ class _Plan:
         sync_folder(target)
         staging.rmdir()
         _give_to_owner(target)
+
+
+def _drop_pending_words(dock: Dock) -> None:
+    """Have whoever was confirmed and had no certificate yet be confirmed anew: it may have got it, and been stolen."""
+    with dock.catalogue.writing() as connection:
+        enrolments.drop_unissued(connection, dock.clock())
 
 
 def _is_keyslot(place: str) -> bool:

@@ -111,6 +111,12 @@ def confirmed_key(connection: Connection, key_sha256: str) -> Enrolment | None:
     return rows.one(Enrolment, connection.execute(found.order_by(enrolments.c.confirmed_at.desc()).limit(1)).first())
 
 
+def was_enrolled(connection: Connection, key_sha256: str) -> bool:
+    """Say whether a certificate was handed over by any of the confirmed requests for a key."""
+    found = select(enrolments.c.request_id).where(_CONFIRMED, enrolments.c.key_sha256 == key_sha256)
+    return connection.execute(found.where(enrolments.c.enrolled_at.is_not(None)).limit(1)).first() is not None
+
+
 def newest_confirmed(connection: Connection, limit: int) -> list[Enrolment]:
     """Return the confirmed requests, the newest first."""
     found = select(enrolments).where(_CONFIRMED)
@@ -142,6 +148,12 @@ def drop_confirmed(connection: Connection, key_sha256: str, at: datetime) -> Non
     connection.execute(
         update(enrolments).where(_CONFIRMED, enrolments.c.key_sha256 == key_sha256).values(dropped_at=at)
     )
+
+
+def drop_unissued(connection: Connection, at: datetime) -> None:
+    """Drop the confirmed requests whose certificate was not handed over yet."""
+    pending = _CONFIRMED & enrolments.c.enrolled_at.is_(None)
+    connection.execute(update(enrolments).where(pending).values(dropped_at=at))
 
 
 def confirm(connection: Connection, request_id: str, *, unit_id: str, by: str, at: datetime) -> None:

@@ -148,8 +148,9 @@ class Desk:
 
     Contract: once the dock has shown its nonce, neither key nor nonce of a request can change. A certificate goes out
     for a key that a person has confirmed by its code, and for no other; the same key gets the same one again, so a unit
-    that lost power in between needs no second word. What was confirmed and is not answered yet is asked of the
-    authority again after a crash at any line.
+    that lost power in between needs no second word. A word is good for one certificate: once that was handed over, none
+    is asked of the authority by it, whatever has become of the files. What was confirmed and is not answered yet is
+    asked of the authority again after a crash at any line.
     """
 
     def __init__(self, dock: Dock) -> None:
@@ -199,7 +200,7 @@ class Desk:
                 expires_at=now + WAITS_FOR,
             )
             before = enrolments.confirmed_key(connection, key)
-            if before and before.unit_id and before.confirmed_by and self._is_still_good(before):
+            if before and before.unit_id and before.confirmed_by and self._is_still_good(connection, before):
                 enrolments.confirm(connection, request_id, unit_id=before.unit_id, by=before.confirmed_by, at=now)
             elif before:
                 enrolments.drop_confirmed(connection, key, now)  # somebody's word for it does not count any more
@@ -217,6 +218,8 @@ class Desk:
         if known.confirmed_at is None or known.key_sha256 is None or known.unit_id is None:
             return Standing(time=in_utc(now))
         answer = self._files.answer_of(known.key_sha256)
+        if answer is None and known.enrolled_at:  # the files are not those of then: the dock was restored, say
+            raise RequestUnknownError
         if answer is None:
             self._ask(known)
             return Standing(time=in_utc(now))
@@ -301,11 +304,12 @@ class Desk:
             for each in enrolments.unissued(connection)
         )
 
-    def _is_still_good(self, before: Enrolment) -> bool:
+    def _is_still_good(self, connection: Connection, before: Enrolment) -> bool:
         """Tell whether a person's word for a key still counts: its certificate is to come, or is not revoked."""
-        answer = self._files.answer_of(before.key_sha256 or "")
+        key = before.key_sha256 or ""
+        answer = self._files.answer_of(key)
         if answer is None:
-            return True
+            return not enrolments.was_enrolled(connection, key)
         if answer.issued is None:
             return False
         try:

@@ -9,7 +9,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from dock_station.catalogue.database import CatalogueError
 from dock_station.clock import ClockWatch, utc_now
 from dock_station.dock import Dock
 from dock_station.doctor import findings
+from dock_station.enrolment.desk import Desk, RequestDroppedError
 from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import Keyslots
 from dock_station.playback.playable import Part, Playable
@@ -43,6 +44,7 @@ from dock_station.settings import DockFolder
 from evidence.age import HybridIdentity, read_header, seal_bytes
 from tests.dock import NO_RESERVE, Camera, RunningDock, SealedClip, running, set_up
 from tests.films import muxed
+from tests.newcomers import Newcomer
 from tests.pki import Pki
 from tests.postgresql import PostgreSql, postgresql
 from tests.recording import in_order, pictures, sound
@@ -236,6 +238,26 @@ def test_a_vault_that_survived_is_left_as_it_is(town: Town) -> None:
     assert town.restore().missing == ()
     assert everything(town.new.vault) == before
     assert list(findings(town.new, utc_now)) == []
+
+
+def test_who_was_confirmed_and_had_no_certificate_yet_needs_somebodys_word_again(small_town: Town) -> None:
+    dock, unit = small_town.dock.dock, Newcomer()
+    dock.folder.enrolment.prepare()
+    with dock.folder.enrolment.opened():
+        unit.ask(Desk(dock))
+        Desk(dock).confirm(unit.code(dock), "unit-09", actor=ACTOR)
+    small_town.back_up()
+    small_town.restore()
+    files = small_town.new.enrolment
+    files.prepare()
+    with closing(Dock.open(small_town.new)) as restored, files.opened():
+        desk = Desk(restored)
+        with pytest.raises(RequestDroppedError):
+            desk.standing(unit.request_id)
+        unit.ask(desk)
+        assert desk.standing(unit.request_id).issued is None
+        assert len(desk.waiting()) == 1
+        assert files.unanswered() == []
 
 
 def test_the_custody_log_says_what_was_done_with_which_backup(small_town: Town) -> None:

@@ -192,6 +192,23 @@ def test_the_key_of_a_revoked_unit_needs_somebodys_word_again_however_often_it_a
     assert anew.serial_number != certificate.serial_number
 
 
+def test_a_word_is_good_for_one_certificate_even_where_the_files_of_enrolment_are_gone(here: Hall) -> None:
+    unit = enrolled(here)
+    first = unit.request_id
+    unit.ask(here.desk)  # confirmed by the same word, and never looked at again
+    here.files.forget(unit.key_sha256)  # as on a dock that was restored: they are in no backup
+    with pytest.raises(RequestUnknownError):
+        here.desk.standing(first)
+    unit.ask(here.desk)
+    assert here.desk.standing(unit.request_id).issued is None
+    assert len(here.desk.waiting()) == 1
+    assert here.files.unanswered() == []
+    here.desk.confirm(unit.code(here.dock), "unit-01", actor=IT)
+    unit.ask(here.desk)  # the new word outlives a power cut as the first one did
+    here.issue()
+    assert here.desk.standing(unit.request_id).issued
+
+
 def test_what_was_confirmed_is_asked_for_again_after_a_crash_before_the_authority_was_asked(here: Hall) -> None:
     unit = Newcomer().ask(here.desk)
     here.desk.confirm(unit.code(here.dock), "unit-01", actor=IT)
