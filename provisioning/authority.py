@@ -12,7 +12,7 @@ from evidence.signature import Signer
 from provisioning.issuing import Issuer, NoTownError, issue_authority, pem, town_of
 from provisioning.keys import load_authority_key, load_key, make_authority_key, make_signing_key
 from provisioning.placing import SetUp, WouldOverwriteError, exclusively
-from provisioning.station import Passphrases, SealedKey, station_key
+from provisioning.station import Passphrases, RecipientLostError, SealedKey, station_key
 
 MAX_TOWN_LENGTH = 40  # leaves room for the words around it in a common name of 64 characters (X.520)
 
@@ -169,7 +169,8 @@ def create_authority(
     """Make what is missing of an authority; its first policy is signed afterwards.
 
     The station identity is sealed under the reviewer's passphrase before it touches the disk: IT, which runs this,
-    never holds a key that opens a clip. Raises TownNameError, WouldOverwriteError, OtherReviewerError, OSError.
+    never holds a key that opens a clip. Raises TownNameError, WouldOverwriteError, OtherReviewerError,
+    RecipientLostError, OSError.
     """
     if not 1 <= len(town) <= MAX_TOWN_LENGTH or not town.isprintable():
         raise TownNameError(town)
@@ -182,10 +183,19 @@ def create_authority(
         _make_policy_signer(setup, folder, at)
         _make_revocations(setup, folder, at)
         station = station_key(folder.keyslots, folder.station_recipient_file, reviewer)
-        station.make(setup, passphrases.reviewer, passphrases.work_factor)
         recovery = SealedKey(folder.recovery_file, folder.recovery_recipient_file, "recovery key")
+        for key in (station, recovery):
+            _check_is_first(folder, key)
+        station.make(setup, passphrases.reviewer, passphrases.work_factor)
         recovery.make(setup, passphrases.recovery, passphrases.work_factor)
     return setup
+
+
+def _check_is_first(folder: AuthorityFolder, key: SealedKey) -> None:
+    """Raise RecipientLostError where neither half of a key is here, and a policy says that clips are sealed to one."""
+    if folder.policy_file.exists() and not key.recipient.exists() and not key.sealed.exists():
+        how = f"restore it from a copy; {folder.policy_file} names it among its recipients"
+        raise RecipientLostError(key.recipient, how)
 
 
 def _make_certificate(setup: SetUp, folder: AuthorityFolder, town: str, at: datetime) -> None:

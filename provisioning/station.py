@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evidence.age import HybridIdentity, ScryptRecipient, seal_bytes
+from evidence.age import (
+    AgeError,
+    HybridIdentity,
+    ScryptIdentity,
+    ScryptRecipient,
+    open_bytes,
+    parse_identities,
+    seal_bytes,
+)
 from evidence.age.scrypt import DEFAULT_WORK_FACTOR
 from evidence.durable import write_durably
 from evidence.errors import MirrorcamError
@@ -19,6 +27,13 @@ class OtherReviewerError(MirrorcamError):
             f"The first reviewer of this authority is {', '.join(others)}, not {reviewer}: name the first one again; "
             "further reviewers are added at the dock."
         )
+
+
+class RecipientLostError(MirrorcamError):
+    """A recipient is missing, and nothing here tells it again."""
+
+    def __init__(self, recipient: Path, how: str) -> None:
+        super().__init__(f"{recipient} is missing: {how}. Nothing was replaced.")
 
 
 @dataclass(frozen=True)
@@ -41,20 +56,36 @@ class SealedKey:
     def make(self, setup: SetUp, passphrase: Callable[[], str], work_factor: int) -> None:
         """Make the identity unless it is there. The recipient is written last and makes it count.
 
-        A sealed identity without a recipient is the leftover of an interrupted run: nothing was ever sealed to it,
-        so it is replaced. A recipient without its identity is as it should be once the identity was carried offline.
+        A sealed identity without a recipient is the leftover of an interrupted run, or its recipient was lost since
+        and clips are sealed to it: either way it tells its recipient again. A recipient without its identity is as it
+        should be once the identity was carried offline. Raises RecipientLostError.
         """
         if self.recipient.exists():
             if self.sealed.exists():
                 setup.found(self.sealed, self.purpose)
             setup.found(self.recipient, f"recipient of the {self.purpose}")
             return
-        identity = HybridIdentity.generate()
-        secret = identity.secret_text().encode() + b"\n"
-        sealed = seal_bytes(secret, [ScryptRecipient(passphrase(), work_factor)])
-        write_durably(self.sealed, sealed, mode=PRIVATE_FILE)
-        setup.made(self.sealed, self.purpose)
+        if self.sealed.exists():
+            identity = self._open(passphrase())
+            setup.found(self.sealed, self.purpose)
+        else:
+            identity = HybridIdentity.generate()
+            secret = identity.secret_text().encode() + b"\n"
+            sealed = seal_bytes(secret, [ScryptRecipient(passphrase(), work_factor)])
+            write_durably(self.sealed, sealed, mode=PRIVATE_FILE)
+            setup.made(self.sealed, self.purpose)
         setup.file(self.recipient, f"{identity.recipient}\n".encode(), f"recipient of the {self.purpose}")
+
+    def _open(self, passphrase: str) -> HybridIdentity:
+        try:
+            text = open_bytes(self.sealed.read_bytes(), [ScryptIdentity(passphrase)])
+            (identity,) = parse_identities(text.decode("ascii"))
+        except (AgeError, ValueError):
+            identity = None
+        if not isinstance(identity, HybridIdentity):  # raised here: a cause may hold what the file held
+            how = f"restore it from a copy, or type the passphrase under which {self.sealed} is sealed"
+            raise RecipientLostError(self.recipient, how)
+        return identity
 
 
 def station_key(keyslots: Path, recipient: Path, reviewer: str) -> SealedKey:

@@ -70,7 +70,7 @@ def cut_everywhere(run: Callable[[Path], None], folder: Path) -> int:
 
 
 def test_an_authority_that_was_cut_again_and_again_is_whole_in_the_end(tmp_path: Path) -> None:
-    assert cut_everywhere(make_authority, tmp_path) > 10
+    assert cut_everywhere(make_authority, tmp_path) >= 10
     town = AuthorityFolder(tmp_path / "town")
     keyslot = (town.keyslots / "a-example.age").read_bytes()
     (identity,) = parse_identities(open_bytes(keyslot, [ScryptIdentity(REVIEWER_PASSPHRASE)]).decode())

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from evidence.age import ScryptIdentity, open_bytes, parse_identities
 from provisioning.authority import AuthorityFolder, TownNameError, create_authority
 from provisioning.placing import FolderInUseError, WouldOverwriteError, exclusively
-from provisioning.station import OtherReviewerError, Passphrases
+from provisioning.station import OtherReviewerError, Passphrases, RecipientLostError
 from tests.unit.provisioning.conftest import CHEAP, NOW, RECOVERY_PASSPHRASE, REVIEWER_PASSPHRASE, openssl
 
 
@@ -84,6 +84,32 @@ def test_a_recovery_key_that_was_carried_offline_is_not_made_anew(town: Authorit
     create_authority(town, town="Sampleton", reviewer="a-example", passphrases=CHEAP, at=NOW)
     assert not town.recovery_file.exists()
     assert town.recipients() == recipients
+
+
+@pytest.mark.parametrize("recipient", ["station.pub", "recovery.pub"])
+def test_a_recipient_that_was_lost_is_told_again_by_its_key_and_no_key_is_replaced(
+    town: AuthorityFolder, recipient: str
+) -> None:
+    before = contents(town.path)
+    (town.path / recipient).unlink()
+    wrong = Passphrases(lambda: "not one of the passphrases", lambda: "nor is this one of them", work_factor=2)
+    with pytest.raises(RecipientLostError, match=rf"{recipient} is missing: restore it from a copy, or type the"):
+        create_authority(town, town="Sampleton", reviewer="a-example", passphrases=wrong, at=NOW)
+    assert contents(town.path) == {name: content for name, content in before.items() if name != recipient}
+    create_authority(town, town="Sampleton", reviewer="a-example", passphrases=CHEAP, at=NOW)
+    assert contents(town.path) == before
+
+
+@pytest.mark.parametrize("recipient", ["station.pub", "recovery.pub"])
+def test_a_recipient_that_was_lost_where_its_key_is_elsewhere_is_not_replaced(
+    town: AuthorityFolder, recipient: str
+) -> None:
+    for key in ("keyslots/a-example.age", "recovery.age", recipient):
+        (town.path / key).unlink()
+    before = contents(town.path)
+    with pytest.raises(RecipientLostError, match=rf"{recipient} is missing: .*policy.toml names it"):
+        create_authority(town, town="Sampleton", reviewer="a-example", passphrases=CHEAP, at=NOW)
+    assert contents(town.path) == before
 
 
 @pytest.mark.parametrize("name", ["", "x" * 41])
