@@ -105,7 +105,7 @@ class AuthorityFolder:
 
     @property
     def docks(self) -> Path:
-        """The newest certificates of each dock, by its id."""
+        """The newest certificates of each dock, by its id; its TLS ones before, by their serial numbers (hex) too."""
         return self.path / "docks"
 
     @property

@@ -22,7 +22,7 @@ from evidence.policy import SignedPolicy, open_signed, read_signed
 from provisioning.authority import AuthorityFolder, NoAuthorityError, create_authority
 from provisioning.bundles.commands import bundle_app
 from provisioning.card.commands import card_app, image_app
-from provisioning.dock import DockPlan, check_own_dock, create_dock, renew_dock, update_dock
+from provisioning.dock import DockPlan, check_own_dock, create_dock, renew_dock, revoke_dock, update_dock
 from provisioning.enrolment import SigningDesk
 from provisioning.install.command import install_dock
 from provisioning.options import AuthorityOption
@@ -198,6 +198,26 @@ def _dock_renew(
 ) -> None:
     """Give a dock a new TLS certificate for the key that it has; a dock at work takes it up by itself."""
     print_steps(renew_dock(DockFolder(directory), _existing(authority), _now()))
+
+
+@dock_app.command("revoke")
+def _dock_revoke(
+    dock_id: Annotated[str, typer.Argument(metavar="ID", callback=_name, help="The dock, as in 'town-hall'.")],
+    authority: AuthorityOption,
+    into: IntoOption = None,
+) -> None:
+    """Take a dock's trust away, for good: one whose disk was stolen, say. Its id is given to no other.
+
+    Units learn of it at the next docking at a dock of `--into`, and from then on hand the revoked one nothing. What it
+    had taken in before counts as it did.
+
+    mirrorcam-provision dock revoke town-hall --authority town --into annex
+    """
+    folder = _existing(authority)
+    _check_docks(folder, into)
+    setup = revoke_dock(folder, dock_id, _now())
+    _update_docks(setup, folder, into)
+    print_steps(setup)
 
 
 @unit_app.command(

@@ -1,4 +1,4 @@
-"""Setting up a dock: its keys, its certificates, and what it must know of the authority."""
+"""Setting up a dock: its keys, its certificates, what it must know of the authority; and taking its trust away."""
 
 import ipaddress
 import json
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from dock_station.settings import DockFolder, DockSettings
 from evidence.certificates import Holder, Role, load_certificate
 from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError, NotGenuineError
@@ -18,6 +20,7 @@ from provisioning.issuing import pem
 from provisioning.keys import load_key, make_server_key, make_signing_key
 from provisioning.placing import PRIVATE_FILE, SetUp, WouldOverwriteError, exclusively
 from provisioning.policies import publish_policy
+from provisioning.revoking import revoke
 
 # The dock's address in the bays, the same at every dock (systemd/network/dock/10-mirrorcam-bridge.network).
 BAYS_ADDRESS = "fd6d:6972:726f::1"
@@ -63,6 +66,23 @@ class DockTakenError(MirrorcamError):
         )
 
 
+class DockRevokedError(MirrorcamError):
+    """The dock's certificates were revoked."""
+
+    def __init__(self, dock_id: str) -> None:
+        super().__init__(f"Dock '{dock_id}' was revoked and stays so: set another one up, under a new id.")
+
+
+class UnknownDockError(MirrorcamError):
+    """The authority has set up no such dock."""
+
+    def __init__(self, dock_id: str) -> None:
+        super().__init__(
+            f"This authority has set up no dock '{dock_id}': the certificates of all that it has are in its folder "
+            "'docks'."
+        )
+
+
 class OtherAuthorityError(NotGenuineError):
     """A dock belongs to another authority than the one that was named."""
 
@@ -98,8 +118,8 @@ class DockPlan:
 def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, at: datetime) -> SetUp:
     """Make what is missing of a dock's set-up; its keys are made here and stay here.
 
-    Raises HostNameError, SamePortError, DockTakenError, OtherAuthorityError, WouldOverwriteError, NoAuthorityError,
-    NotAnAuthorityError, NoPolicyError or SchemaError.
+    Raises HostNameError, SamePortError, DockTakenError, DockRevokedError, OtherAuthorityError, WouldOverwriteError,
+    NoAuthorityError, NotAnAuthorityError, NoPolicyError or SchemaError.
     """
     for host in plan.host_names:
         _check_host(host)
@@ -109,6 +129,7 @@ def create_dock(folder: DockFolder, authority: AuthorityFolder, plan: DockPlan, 
         if folder.authority_file.exists():
             _check_same_authority(folder, authority)
         _check_id_is_free(folder, authority, plan.dock_id)
+        _check_not_revoked(authority, plan.dock_id)
         setup.folder(folder.path)
         _make_settings(setup, folder, plan)
         _make_secrets(setup, folder)
@@ -132,17 +153,37 @@ def update_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) ->
 
 
 def renew_dock(folder: DockFolder, authority: AuthorityFolder, at: datetime) -> SetUp:
-    """Give a dock a new TLS certificate for the key that it has; raises NotADockError or OtherAuthorityError."""
+    """Give a dock a new TLS certificate for the key that it has; the authority keeps the one before.
+
+    Raises NotADockError, OtherAuthorityError or DockRevokedError.
+    """
     check_own_dock(folder, authority)
     settings = folder.settings()
     public_key = load_key(folder.tls_key_file).public_key()
     setup = SetUp()
     with exclusively(authority.path):
+        _check_not_revoked(authority, settings.dock_id)
         holder = Holder(Role.DOCK, settings.dock_id)
         certificate = pem(authority.issuer().issue(holder, public_key, at, _answered_for(settings.host_names)))
-        setup.replacement(authority.docks / f"{settings.dock_id}.tls.crt", certificate, "the authority's copy of it")
+        register = authority.docks / f"{settings.dock_id}.tls.crt"
+        if register.exists():
+            before = load_certificate(register)
+            kept = authority.docks / f"{settings.dock_id}.tls-{before.serial_number:x}.crt"
+            setup.file(kept, pem(before), "the authority's copy of the one before")
+        setup.replacement(register, certificate, "the authority's copy of it")
         setup.replacement(folder.tls_certificate_file, certificate, "new TLS certificate")
     return setup
+
+
+def revoke_dock(authority: AuthorityFolder, dock_id: str, at: datetime) -> SetUp:
+    """Revoke every certificate that a dock ever had, to serve and to sign, for good.
+
+    Raises UnknownDockError or NoAuthorityError.
+    """
+    certificates = _certificates_of(authority, dock_id)
+    if not certificates:
+        raise UnknownDockError(dock_id)
+    return revoke(authority, certificates, f"dock {dock_id}", at)
 
 
 def check_is_dock(folder: DockFolder) -> None:
@@ -173,6 +214,18 @@ def _check_id_is_free(folder: DockFolder, authority: AuthorityFolder, dock_id: s
             key_file.exists() and load_certificate(register).public_key() == load_key(key_file).public_key()
         ):
             raise DockTakenError(dock_id)
+
+
+def _certificates_of(authority: AuthorityFolder, dock_id: str) -> list[x509.Certificate]:
+    """Return every certificate that a dock ever had: the newest ones, and the TLS ones before."""
+    kinds = ("tls", "tls-*", "signer")
+    return [load_certificate(path) for kind in kinds for path in sorted(authority.docks.glob(f"{dock_id}.{kind}.crt"))]
+
+
+def _check_not_revoked(authority: AuthorityFolder, dock_id: str) -> None:
+    known = authority.authority()
+    if any(known.has_revoked(each.serial_number) for each in _certificates_of(authority, dock_id)):
+        raise DockRevokedError(dock_id)
 
 
 def _answered_for(host_names: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evidence.age import ScryptIdentity, open_bytes
-from tests.unit.provisioning.conftest import RECOVERY_PASSPHRASE, REVIEWER_PASSPHRASE
+from tests.unit.provisioning.conftest import RECOVERY_PASSPHRASE, REVIEWER_PASSPHRASE, openssl
 
 COMMAND = [sys.executable, "-m", "provisioning.cli"]
 
@@ -155,6 +156,18 @@ def test_a_profile_is_printed_to_begin_ones_own_with(place: Path, tmp_path: Path
     (tmp_path / "own.toml").write_text(printed.stdout.replace("bayern-1", "sampleton-1"))
     signed = call("policy", "sign", "--authority", "town", "--file", str(tmp_path / "own.toml"), folder=place)
     assert signed.returncode == 0, signed.stderr
+
+
+def test_a_stolen_dock_is_revoked_and_another_one_told_in_one_step(place: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(place, tmp_path / "place"))
+    made = call("dock", "create", "annex", "--authority", "town", "--id", "annex", "--host", "localhost", folder=place)
+    assert made.returncode == 0, made.stderr
+    done = call("dock", "revoke", "town-hall", "--authority", "town", "--into", "annex", folder=place)
+    assert done.returncode == 0, done.stderr
+    assert "list of revoked certificates, dock town-hall added" in " ".join(done.stdout.split())
+    stolen, listed = place / "dock/dock.crt", place / "annex/revocations.pem"
+    with pytest.raises(subprocess.CalledProcessError):
+        openssl("verify", "-crl_check", "-CRLfile", listed, "-CAfile", place / "town/authority.crt", stolen)
 
 
 def test_a_stolen_unit_is_revoked_at_the_dock_in_one_step(place: Path) -> None:

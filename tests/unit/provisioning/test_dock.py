@@ -1,6 +1,7 @@
 """Setting up a dock: what browsers, units and the dock itself need to find."""
 
 import contextlib
+import shutil
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,14 @@ from provisioning.authority import AuthorityFolder
 from provisioning.dock import (
     BAYS_ADDRESS,
     DockPlan,
+    DockRevokedError,
     DockTakenError,
     HostNameError,
     NotADockError,
+    UnknownDockError,
     create_dock,
     renew_dock,
+    revoke_dock,
     update_dock,
 )
 from provisioning.placing import WouldOverwriteError
@@ -149,6 +153,44 @@ def test_renewing_gives_the_same_key_a_certificate_for_later(dock: DockFolder, t
     assert after.not_valid_after_utc == before.not_valid_after_utc + timedelta(days=800)
     assert holder_of(after) == holder_of(before)
     assert not any(step.is_new for step in create_dock(dock, town, PLAN, NOW).steps)
+
+
+def revoked(town: AuthorityFolder) -> set[int]:
+    return {entry.serial_number for entry in town.revocations()}
+
+
+def test_revoking_takes_in_every_certificate_that_the_dock_ever_had_and_no_other(
+    dock: DockFolder, town: AuthorityFolder, tmp_path: Path
+) -> None:
+    other = DockFolder(tmp_path / "other")
+    create_dock(other, town, DockPlan("town-hall-tls", ("dock.example",)), NOW)
+    files = [dock.signer_certificate_file]
+    for days in (0, 400, 800):
+        if days:
+            renew_dock(dock, town, NOW + timedelta(days=days))
+        files.append(Path(shutil.copy(dock.tls_certificate_file, tmp_path / f"{days}.crt")))
+    revoke_dock(town, "town-hall", NOW)
+    assert revoked(town) == {load_certificate(file).serial_number for file in files}
+    assert len(revoked(town)) == 4
+    before = town.revocations_file.read_bytes()
+    assert not any(step.is_new for step in revoke_dock(town, "town-hall", NOW + timedelta(days=1)).steps)
+    assert town.revocations_file.read_bytes() == before
+
+
+def test_a_revoked_dock_is_neither_renewed_nor_set_up_again(dock: DockFolder, town: AuthorityFolder) -> None:
+    revoke_dock(town, "town-hall", NOW)
+    before = {path: path.read_bytes() for path in town.path.rglob("*") if path.is_file()}
+    with pytest.raises(DockRevokedError, match="was revoked and stays so: set another one up"):
+        renew_dock(dock, town, NOW)
+    with pytest.raises(DockRevokedError):
+        create_dock(dock, town, PLAN, NOW)
+    assert {path: path.read_bytes() for path in town.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_dock_that_was_never_set_up_is_told(dock: DockFolder, town: AuthorityFolder) -> None:
+    with pytest.raises(UnknownDockError, match=r"has set up no dock 'annex': .* its folder 'docks'"):
+        revoke_dock(town, "annex", NOW)
+    assert revoked(town) == set()
 
 
 def test_a_folder_without_a_dock_is_neither_updated_nor_renewed(town: AuthorityFolder, tmp_path: Path) -> None:

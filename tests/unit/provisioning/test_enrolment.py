@@ -14,7 +14,7 @@ from evidence.enrolment import Answer, Confirmed, Register, key_sha256
 from evidence.enrolment_files import EnrolmentOpenError
 from evidence.policy import open_signed
 from provisioning.authority import AuthorityFolder, create_authority
-from provisioning.dock import DockPlan, NotADockError, OtherAuthorityError, create_dock
+from provisioning.dock import DockPlan, NotADockError, OtherAuthorityError, create_dock, revoke_dock
 from provisioning.enrolment import Signed, SigningDesk
 from provisioning.placing import exclusively
 from provisioning.policies import profile, sign_policy
@@ -205,6 +205,14 @@ def test_a_request_waits_while_another_command_works_in_the_authoritys_folder(
     assert done == [Signed("unit-01", None)]
     stop.set()
     list(running)
+
+
+def test_nothing_is_signed_at_a_dock_that_was_revoked(town: AuthorityFolder, dock: DockFolder) -> None:
+    ask(dock, "unit-01")
+    revoke_dock(town, "town-hall", NOW)
+    with pytest.raises(CertificateError, match="revoked"):
+        next(SigningDesk(town, dock, None, lambda: NOW).run(threading.Event(), lambda: None))
+    assert enrolled_units(town) == []
 
 
 def test_a_dock_of_another_authority_is_not_opened(town: AuthorityFolder, dock: DockFolder, tmp_path: Path) -> None:

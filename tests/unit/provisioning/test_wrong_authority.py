@@ -24,6 +24,7 @@ OF_ANOTHER_TOWN = {
     CREATE.format(dock="dock", town="other"): "The dock in dock is another authority's",
     "dock update dock --authority other": "The dock in dock is another authority's",
     "dock renew dock --authority other": "The dock in dock is another authority's",
+    "dock revoke town-hall --authority town --into dock --into other-dock": "The dock in other-dock is another",
     "unit enrol --authority other --dock dock": "The dock in dock is another authority's",
     "unit enrol unit --authority other --id unit-01 --dock-url https://localhost:8444": "it is another authority's",
     "unit revoke unit-01 --authority town --into dock --into other-dock": "The dock in other-dock is another",

@@ -1,0 +1,61 @@
+"""A dock is restored after something has happened to it since: what it had taken in is there, and counts as it did."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dock_station.backup.making import Made, make_backup
+from dock_station.backup.restoring import Restored, restore
+from dock_station.settings import DockFolder
+from evidence.certificates import load_certificate
+from tests.dock import RunningDock, SealedClip, running, set_up
+from tests.pki import Pki
+
+ACTOR = "shell:test"
+
+
+@dataclass
+class Hall:
+    """A dock at work that has one clip, and where it may be restored to."""
+
+    dock: RunningDock
+    clip: SealedClip
+    path: Path
+
+    @property
+    def folder(self) -> DockFolder:
+        return self.dock.dock.folder
+
+    @property
+    def new(self) -> DockFolder:
+        return DockFolder(self.path / "new")
+
+    def back_up(self) -> Made:
+        return make_backup(self.dock.dock, self.path / "backup.tar", actor=ACTOR, with_clips=True)
+
+    def restore(self) -> Restored:
+        return restore(self.path / "backup.tar", self.new, actor=ACTOR)
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Iterator[Hall]:
+    pki = Pki()
+    folder = set_up(tmp_path / "dock", pki)
+    folder.session_key_file.touch(mode=0o600)
+    folder.keyslots.mkdir()
+    with running(folder, pki) as dock:
+        camera, unit = dock.unit()
+        clip = camera.clip(5000)
+        dock.receipt(unit.bring(clip))
+        yield Hall(dock, clip, tmp_path)
+
+
+def test_what_a_dock_had_taken_in_before_it_was_revoked_counts_as_it_did(hall: Hall) -> None:
+    for certificate in (hall.folder.tls_certificate(), load_certificate(hall.folder.signer_certificate_file)):
+        hall.dock.pki.revoke(certificate)
+    hall.folder.revocations_file.write_bytes(hall.dock.pki.revocations_pem())
+    made = hall.back_up()
+    restored = hall.restore()
+    assert (restored.clips, restored.missing, restored.entries) == (1, (), made.entries + 1)
