@@ -109,7 +109,7 @@ def finish(command: Sequence[str], *, user: str | None = None, lines: str = "") 
     """Run a program to its end, and return how it ended, whatever that is.
 
     `lines` go to its standard input, `user` is whom it runs as (None: root). Never through a shell, and with no word of
-    `lines` in any list of processes.
+    `lines` in any list of processes. Lines that it prints are as long as they are: no terminal cuts them.
     """
     try:
         done = subprocess.run(
@@ -124,7 +124,7 @@ def finish(command: Sequence[str], *, user: str | None = None, lines: str = "") 
             user=user,
             group=user,
             extra_groups=[] if user else None,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "COLUMNS": "10000"},
         )
     except FileNotFoundError:
         return Done(127, "", f"{command[0]} is not installed")

@@ -4,11 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from dock_station.catalogue.people import Person
-from dock_station.commands.common import FolderOption, actor, console, opened, say
+from dock_station.commands.common import FolderOption, actor, opened, print_rows, say
 from dock_station.opening.keyslots import Keyslots
 from dock_station.people import People
 from dock_station.rights import Right, Role, may
@@ -72,14 +70,15 @@ def list_people(folder: FolderOption) -> None:
         everyone = People(dock).list()
         reviewers = Keyslots(dock.folder.keyslots).reviewers()
         now = dock.clock()
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("Login", "Role", "Records as", "Keyslot", "State"):
-        table.add_column(heading, no_wrap=True)
+    rows = []
     for person in everyone:
         locked = person.locked_until is not None and person.locked_until > now
         state = "disabled" if not person.active else "locked out" if locked else "active"
-        table.add_row(person.login, person.role, person.wearer or "", "yes" if person.login in reviewers else "", state)
-    console().print(table if everyone else "Nobody may sign in yet: 'mirrorcam-dock person add' lets somebody.")
+        rows.append((person.login, person.role, person.wearer or "", "yes" if person.login in reviewers else "", state))
+    if rows:
+        print_rows(("Login", "Role", "Records as", "Keyslot", "State"), rows)
+    else:
+        say("Nobody may sign in yet: 'mirrorcam-dock person add' lets somebody.")
 
 
 @person_app.command("passwd")

@@ -107,6 +107,12 @@ def test_the_list_shows_role_keyslot_and_state(dock: Dock, identity: HybridIdent
     assert ["b-example", "auditor", "disabled"] in lines
 
 
+def test_a_name_that_is_too_long_for_the_terminal_is_shown_whole(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    add(dock, "the-login-of-32-characters-there")
+    assert "the-login-of-32-characters-there" in run(dock, "person", "list").stdout
+
+
 def test_a_new_password_from_a_file_replaces_the_old_one(dock: Dock, tmp_path: Path) -> None:
     add(dock, "a-example")
     secret = tmp_path / "secret"

@@ -4,12 +4,17 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from dock_station.dock import Dock
+from dock_station.people import People
+from dock_station.rights import Role
 from dock_station.settings import DockFolder
 from provisioning.install import code, wanted
 from provisioning.install.code import Code, Source
@@ -22,6 +27,8 @@ from provisioning.install.steps import AtBoot, Packages, Step
 from provisioning.install.wanted import DOCK, FIREWALL, SERVICES, SayWhetherSshError, Wish
 from provisioning.stock_programs import Done, NotRootError, finish
 from tests.conftest import ROOT
+from tests.dock import set_up
+from tests.pki import Pki
 
 PACKAGES = ("nftables", "python3", "python3-venv", "systemd", "udev")
 WISH = Wish(with_ssh=None, source=Source(), administrator=None, password=lambda: "")
@@ -381,6 +388,28 @@ def test_the_first_administrator_s_password_goes_through_a_pipe_alone(machine: M
     assert step.differs(booted) is None
     assert replace(step, login=None).differs(booted) is None
     assert replace(step, login="b-example").differs(booted) == "the administrator b-example may not sign in"
+
+
+def test_an_administrator_is_known_again_however_long_anybodys_name_is(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "60")  # as a shell may export it
+    folder = set_up(tmp_path / "dock", Pki())
+    folder.keyslots.mkdir()
+
+    def dock_command(command: Sequence[str], *, user: str | None = None, lines: str = "") -> Done:
+        return finish((sys.executable, "-m", "dock_station.cli", *command[1:]), lines=lines)
+
+    booted = replace(machine, run=dock_command)
+    step = Administrator(str(folder.path), "mirrorcam-dock", "it-administrator-example", lambda: "a password of words")
+    assert step.differs(booted) == "nobody may sign in at this dock yet"
+    step.apply(booted)
+    with closing(Dock.open(folder)) as dock:
+        wearer = "wearer-of-the-second-shift-town-hall-north"
+        People(dock).add("b-example", Role.EVIDENCE_OFFICER, "a password of words", "shell:test", wearer=wearer)
+    assert step.differs(booted) is None
+    assert replace(step, login="b-exampl").differs(booted) == "the administrator b-exampl may not sign in"
 
 
 def test_a_catalogue_that_is_not_there_is_made_and_one_that_fails_is_told(machine: Machine) -> None:
