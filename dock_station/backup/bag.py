@@ -159,6 +159,14 @@ class Bag:
             file.flush()
             os.fsync(file.fileno())
 
+    def is_at(self, place: str, target: Path) -> bool:
+        """Say whether `target` is a file that can be read to its end and has the very bytes of a file in the bag."""
+        try:
+            with target.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == self._places[place].sha256
+        except OSError:
+            return False
+
     def _copy(self, place: str, take: Callable[[bytes], object]) -> None:
         if place not in self._places:
             raise BagDamagedError(self._path, f"it has no {place}")

@@ -60,11 +60,16 @@ class OtherDockError(MirrorcamError):
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored; `missing` says of which clips the vault has not what it should have."""
+    """What was restored.
+
+    `replaced` says which files of a vault that was there were not as they should be, and are now; `missing`, of which
+    clips the vault has not what it should have.
+    """
 
     facts: Facts
     entries: int
     clips: int
+    replaced: tuple[str, ...]
     missing: tuple[str, ...]
     clock_is_trusted: bool
 
@@ -83,10 +88,10 @@ def restore(
         plan = _Plan(found, facts, folder, settings)
         plan.check()
         with _staging(folder.path) as staging:
-            plan.unpack(staging)
+            replaced = plan.unpack(staging)
             plan.catalogue_into(staging, actor=actor, clock=clock)
             plan.move_out(staging)
-    return _examined(folder, facts, clock)
+    return _examined(folder, facts, replaced, clock)
 
 
 def _facts(found: Bag) -> Facts:
@@ -140,8 +145,12 @@ class _Plan:
             if not (_is_keyslot(place) or _is_clip_file(place)):
                 raise BagDamagedError(self.bag.path, f"it holds {place!r}, which no backup has")
 
-    def unpack(self, staging: Path) -> None:
-        """Write all files into the folder where they are put together."""
+    def unpack(self, staging: Path) -> tuple[str, ...]:
+        """Write all files into the folder where they are put together, but for clips' that the vault has already.
+
+        Returns a sentence for each that the vault has otherwise: the backup's, which was held against the catalogue
+        when it was made, takes its place.
+        """
         for name in (KEYSLOTS, f"{VAULT}{CLIPS}"):
             (staging / name).mkdir(parents=True, mode=0o700)
         for place in self.bag.places(DOCK):
@@ -150,9 +159,15 @@ class _Plan:
                 shutil.copyfile(self.own_settings, target)
             else:
                 self.bag.unpack(place, target)
+        replaced = []
         for place in self.bag.places(VAULT):
-            if not (self.folder.path / place).exists():
-                self.bag.unpack(place, staging / place)
+            there = self.folder.path / place
+            if self.bag.is_at(place, there):
+                continue
+            if os.path.lexists(there):
+                replaced.append(f"{there} was changed or cut, or cannot be read: the backup's copy has replaced it.")
+            self.bag.unpack(place, staging / place)
+        return tuple(replaced)
 
     def catalogue_into(self, staging: Path, *, actor: str, clock: Clock) -> None:
         """Put the catalogue where the settings have it, bring tables up to date, and note the restore in its log."""
@@ -271,7 +286,7 @@ def _give_to_owner(folder: Path) -> None:
             os.chown(place, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _examined(folder: DockFolder, facts: Facts, clock: Clock) -> Restored:
+def _examined(folder: DockFolder, facts: Facts, replaced: tuple[str, ...], clock: Clock) -> Restored:
     """Check the whole custody log, and look for every clip's files; raises CustodyBrokenError."""
     with closing(Dock.open(folder, clock)) as dock, dock.catalogue.reading() as connection:
         head = custody.check(connection, Authority(load_certificate(folder.authority_file)), dock.settings.dock_id)
@@ -286,6 +301,7 @@ def _examined(folder: DockFolder, facts: Facts, clock: Clock) -> Restored:
             facts=facts,
             entries=head.entries if head else 0,
             clips=len(kept),
+            replaced=replaced,
             missing=tuple(missing),
             clock_is_trusted=dock.custody.clock_is_trusted(connection),
         )

@@ -69,7 +69,8 @@ def bring_back(
 ) -> None:
     """Restore a dock from a backup into an empty folder; a vault on a disk of its own may be in it already.
 
-    Every digest is checked before the first byte is written. Afterwards the whole custody log is checked and every
+    Every digest is checked before the first byte is written. A clip's file that is in the vault and is another than the
+    backup's is replaced by that one, and named. Afterwards the whole custody log is checked and every
     clip is looked for; exit code 1 if one is missing. Clips that units handed over after the backup are not known to
     it: `clips` that are in the vault all the same are named by `doctor`.
     """
@@ -79,7 +80,7 @@ def bring_back(
     say("Bring it the newest policy and list of revoked certificates: 'mirrorcam-provision dock update'.")
     if not done.clock_is_trusted:
         say("Nothing is deleted until somebody compares the clock: 'mirrorcam-dock clock vouch'.")
-    for sentence in done.missing:
+    for sentence in (*done.replaced, *done.missing):
         say(sentence)
     if done.missing:
         raise ClipsMissingError(len(done.missing), done.clips)

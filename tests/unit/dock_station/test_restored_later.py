@@ -1,13 +1,17 @@
-"""A dock is restored after something has happened to it since: what it had taken in is there, and counts as it did."""
+"""A dock is restored after something has happened to it or to its vault: what it had taken in is there, and counts."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from dock_station.backup.making import Made, make_backup
 from dock_station.backup.restoring import Restored, restore
+from dock_station.commands.backups import bring_back
 from dock_station.settings import DockFolder
 from evidence.certificates import load_certificate
 from tests.dock import RunningDock, SealedClip, running, set_up
@@ -59,3 +63,32 @@ def test_what_a_dock_had_taken_in_before_it_was_revoked_counts_as_it_did(hall: H
     made = hall.back_up()
     restored = hall.restore()
     assert (restored.clips, restored.missing, restored.entries) == (1, (), made.entries + 1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4.age", ".json", ".json.sig"])
+@pytest.mark.parametrize("damage", ["one bit", "cut"])
+def test_a_file_that_was_damaged_in_a_vault_that_survived_is_replaced_and_named(
+    hall: Hall, suffix: str, damage: str
+) -> None:
+    hall.back_up()
+    shutil.copytree(hall.folder.vault, hall.new.vault)
+    damaged = hall.new.vault / f"clips/{hall.clip.clip_id}{suffix}"
+    good = damaged.read_bytes()
+    damaged.write_bytes(good[:-1] if damage == "cut" else good[:-1] + bytes([good[-1] ^ 1]))
+    restored = hall.restore()
+    assert damaged.read_bytes() == good
+    assert restored.missing == ()
+    (sentence,) = restored.replaced
+    assert sentence.startswith(f"{damaged} was changed or cut, or cannot be read")
+
+
+def test_a_restore_that_replaces_a_file_says_so_and_ends_well(hall: Hall) -> None:
+    hall.back_up()
+    shutil.copytree(hall.folder.vault, hall.new.vault)
+    (hall.new.vault / f"clips/{hall.clip.clip_id}.mp4.age").write_bytes(b"")
+    app = typer.Typer()
+    app.command()(bring_back)
+    done = CliRunner().invoke(app, [str(hall.path / "backup.tar"), "--folder", str(hall.new.path)])
+    assert done.exit_code == 0, done.output
+    assert "the backup's copy has replaced it" in done.stdout
+    assert "All 1 clips are in the vault." in done.stdout
