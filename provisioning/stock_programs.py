@@ -73,14 +73,17 @@ def check_root(sentence: str, *, euid: Callable[[], int] = os.geteuid) -> None:
         raise NotRootError(sentence)
 
 
-def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a program that tells whoever sits there, on standard error, what is wrong; raises ProgramFailedError."""
+def run(*command: str, work: str | None = None, environment: Mapping[str, str] | None = None) -> None:
+    """Run a program that tells whoever sits there, on standard error, what is wrong; raises ProgramFailedError.
+
+    `work` says what it is called for, where the command's first word does not.
+    """
     variables = {**os.environ, "PATH": os.environ["PATH"] + _PLACES, **(environment or {})}
     try:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=variables)
     except subprocess.CalledProcessError as error:
-        sentence = "'{program}' failed ({reason}): see what it said above, and run this again."
-        raise ProgramFailedError(command[0], f"exit code {error.returncode}", sentence) from error
+        sentence = "{program} failed ({reason}): see what it said above, and run this again."
+        raise ProgramFailedError(work or f"'{command[0]}'", f"exit code {error.returncode}", sentence) from error
 
 
 def output(program: str, *arguments: str, folder: Path | None = None, handed_on: Sequence[int] = ()) -> bytes:

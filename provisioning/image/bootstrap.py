@@ -111,6 +111,7 @@ def _mmdebstrap(packages: Packages, arch: Arch, folder: Path, tree: Path, *optio
         f"--setup-hook=copy-in {preferences} /etc/apt/preferences.d",
         *options,
         *(packages.suite, str(tree), str(sources)),
+        work=f"Fetching and unpacking the packages for {arch} with mmdebstrap",
         environment={} if packages.epoch is None else {"SOURCE_DATE_EPOCH": str(packages.epoch)},
     )
 

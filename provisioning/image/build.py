@@ -38,7 +38,7 @@ def build_image(profile: Profile, folder: Path, cache: Path, say: Callable[[str]
     """Build the image of a profile into `folder`; `say` is told what is being done.
 
     An image appears whole or not at all: an interrupted build leaves the root of packages in `cache`, and nothing else.
-    Raises ProgramMissingError, NotRootError, ArchiveUnreachableError or ProgramFailedError.
+    Raises ProgramMissingError, NotRootError, KeyringMissingError, ArchiveUnreachableError or ProgramFailedError.
     """
     check_programs(TOOLS, remedy="'make image-deps' installs it")
     check_root("The image's files belong to root: run it as root, or with sudo.")

@@ -17,6 +17,8 @@ from provisioning.image.bootstrap import Packages
 RECIPE = Path(__file__).parent / "recipe"
 PROFILES = ("raspios", "debian")
 
+KEYRINGS = Path("/usr/share/keyrings")  # where packages put the keys of archives: apt-secure(8)
+
 _SECONDS = 30.0
 _DATE = "%Y%m%dT%H%M%SZ"  # as snapshot.debian.org writes it
 
@@ -33,6 +35,16 @@ class NotADateError(EnvironmentalError):
 
     def __init__(self, text: str) -> None:
         super().__init__(f"SNAPSHOT '{text}' is no date: write it as snapshot.debian.org does, as in 20261120T000000Z.")
+
+
+class KeyringMissingError(EnvironmentalError):
+    """The key by which an archive's packages are known is not on this computer."""
+
+    def __init__(self, keyring: Path, url: str) -> None:
+        super().__init__(
+            f"{keyring} is missing, by which the packages of {url} are known: install the package {keyring.stem}, "
+            "which that archive and Raspberry Pi OS have, or build Debian's image with PROFILE=debian."
+        )
 
 
 class ArchiveUnreachableError(EnvironmentalError):
@@ -54,6 +66,11 @@ class Archive:
     components: Sequence[str]
     keyring: str | None = None
 
+    def check_keyring(self) -> None:
+        """Raise KeyringMissingError where its key is not on this computer."""
+        if self.keyring and not (KEYRINGS / self.keyring).is_file():
+            raise KeyringMissingError(KEYRINGS / self.keyring, self.url)
+
     def check(self) -> None:
         """Raise ArchiveUnreachableError where its suites' lists are not there."""
         for suite in self.suites:
@@ -68,7 +85,7 @@ class Archive:
 
     def lines(self, *, signed_by: bool = True) -> Iterator[str]:
         """Yield its lines for apt, with the name of its key or without: sources.list(5)."""
-        options = f"[signed-by=/usr/share/keyrings/{self.keyring}] " if self.keyring and signed_by else ""
+        options = f"[signed-by={KEYRINGS / self.keyring}] " if self.keyring and signed_by else ""
         for suite in self.suites:
             yield f"deb {options}{self.url} {suite} {' '.join(self.components)}\n"
 

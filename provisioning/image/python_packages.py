@@ -31,6 +31,7 @@ def install_locked(tree: Path, arch: Arch, lock: Path) -> None:
         *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes", "--no-deps"),
         *("--python-platform", _PLATFORMS[arch], "--python-version", PYTHON, "--only-binary", ":all:"),
         *("--target", str(tree / SITE), "-r", str(lock)),
+        work=f"Fetching the Python packages of {lock.name} with uv",
     )
     without_commands(tree / SITE)
 
@@ -55,7 +56,9 @@ def install_checkout(tree: Path) -> None:
         for file in ("pyproject.toml", "README.md"):
             shutil.copy(PROJECT / file, source)
         options = ("--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", name)
-        run(sys.executable, "-m", "pip", "wheel", *options, str(source))
+        run(
+            *(sys.executable, "-m", "pip", "wheel", *options, str(source)), work="Making this checkout's wheel with pip"
+        )
         ZipFile(next(Path(name).glob("*.whl"))).extractall(site)
     commands = ConfigParser(delimiters=("=",))
     commands.optionxform = str  # type: ignore[assignment, method-assign]  # names of commands keep their case

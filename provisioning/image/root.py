@@ -12,7 +12,7 @@ from provisioning.image.python_packages import SITE, compile_python, install_loc
 def ready_tree(profile: Profile, arch: Arch, cache: Path) -> Path:
     """Return the tree of a profile's packages, built now if `cache` has it not; nobody may write to it.
 
-    Raises ArchiveUnreachableError or ProgramFailedError.
+    Raises KeyringMissingError, ArchiveUnreachableError or ProgramFailedError.
     A build that is interrupted leaves nothing; one that was killed leaves what the next one removes.
     """
     cache.mkdir(parents=True, exist_ok=True)
@@ -22,6 +22,8 @@ def ready_tree(profile: Profile, arch: Arch, cache: Path) -> Path:
         if not done.exists():
             unfinished = done.with_suffix(".new")
             shutil.rmtree(unfinished, ignore_errors=True)
+            for archive in profile.archives:
+                archive.check_keyring()
             for archive in profile.archives:
                 archive.check()
             unfinished.mkdir()

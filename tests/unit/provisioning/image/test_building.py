@@ -11,11 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from provisioning.image.bootstrap import this_arch
+from provisioning.image.profiles import KeyringMissingError, load_profile
+from provisioning.image.root import ready_tree
 
 PATIENCE = 30  # seconds that a test waits for what takes a few at most
 
@@ -141,8 +145,24 @@ def test_packages_that_cannot_be_fetched_are_told_and_leave_nothing(build: Build
     done = build.run()
     assert done.returncode == 5
     assert "E: the mirror broke off" in done.stderr
-    assert "failed (exit code 25): see what it said above, and run this again." in sentence(done.stderr)
+    assert sentence(done.stderr) == (
+        f"make image: Fetching and unpacking the packages for {this_arch()} with mmdebstrap failed (exit code 25): "
+        "see what it said above, and run this again."
+    )
     assert build.left() == set()
+
+
+def test_an_archive_whose_key_is_not_here_is_told_before_anything_is_fetched(build: Build) -> None:
+    build.stand_in("exit 0")
+    profile = load_profile("raspios", build.environment(DEBIAN_MIRROR="http://127.0.0.1:9/debian"))
+    archives = [replace(each, keyring=each.keyring and "none-such-keyring.pgp") for each in profile.archives]
+    with pytest.raises(KeyringMissingError) as caught:
+        ready_tree(replace(profile, archives=archives), "arm64", build.place / "cache")
+    said = str(caught.value)
+    assert said.startswith("/usr/share/keyrings/none-such-keyring.pgp is missing, by which the packages of http://")
+    assert "install the package none-such-keyring, " in said
+    assert said.endswith("or build Debian's image with PROFILE=debian.")
+    assert {path.suffix for path in (build.place / "cache").iterdir()} == {".lock"}
 
 
 def test_a_build_that_is_stopped_leaves_nothing(build: Build) -> None:
