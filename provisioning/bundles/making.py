@@ -16,7 +16,7 @@ from evidence.durable import sync_folder
 from evidence.release import Installed
 from provisioning.authority import AuthorityFolder
 from provisioning.bundles.reading import BundleRefusedError, read_bundle
-from provisioning.bundles.signers import check_not_revoked
+from provisioning.bundles.signers import check_not_revoked, record_name
 from provisioning.bundles.slot import BOOT, ROOT, Slot, take_out
 from provisioning.card.image import Image
 from provisioning.digest import sha256_of
@@ -92,10 +92,11 @@ def _put_together(setup: SetUp, slot: Slot, folder: AuthorityFolder, made: Path,
         check_not_revoked(folder, slot.installed.release)
         certificate = folder.issuer().issue(holder, key.public_key(), at)
         setup.folder(folder.bundles)
-        for earlier in sorted(folder.bundles.glob(f"{made.stem}-*.crt")):
+        release, compatible = slot.installed.release, slot.installed.compatible
+        for earlier in sorted(folder.bundles.glob(record_name(release, compatible=compatible))):
             setup.found(earlier, "an earlier signer of this release; its bundle, if it was finished, is elsewhere")
-        record = folder.bundles / f"{made.stem}-{certificate.serial_number:x}.crt"
-        setup.file(record, pem(certificate), "the authority's copy of the signer's certificate")
+        record = record_name(release, compatible=compatible, serial=f"{certificate.serial_number:x}")
+        setup.file(folder.bundles / record, pem(certificate), "the authority's copy of the signer's certificate")
     signer = made.with_name("signer.crt")
     signer.write_bytes(pem(certificate))
     with _in_memory(key) as descriptor:
