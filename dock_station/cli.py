@@ -86,7 +86,7 @@ def migrate(folder: FolderOption) -> None:
     dock = Dock.open_unchecked(DockFolder(folder))
     try:
         schema.migrate(dock.catalogue)
-        dock.vault.prepare()
+        dock.prepare_vault()
         say(f"The catalogue at {dock.catalogue.shown_url} is up to date.")
     finally:
         dock.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from dock_station.catalogue import clips
 from dock_station.catalogue.database import Catalogue
 from dock_station.catalogue.schema import require_current
 from dock_station.clock import utc_now
@@ -33,11 +34,11 @@ class Dock:
     def open(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
         """Put the dock together.
 
-        Raises NotSetUpError, SchemaError, SigningKeyError, CatalogueError or SchemaOutdatedError.
+        Raises NotSetUpError, SchemaError, SigningKeyError, CatalogueError, SchemaOutdatedError or VaultMissingError.
         """
         dock = cls.open_unchecked(folder, clock)
         require_current(dock.catalogue)
-        dock.vault.prepare()
+        dock.prepare_vault()
         return dock
 
     @classmethod
@@ -57,6 +58,12 @@ class Dock:
             signer=signer,
             clock=clock,
         )
+
+    def prepare_vault(self) -> None:
+        """Create the vault's folders where they are not there yet; raises VaultMissingError where they should be."""
+        with self.catalogue.reading() as connection:
+            kept = clips.count(connection, clips.Wanted())
+        self.vault.prepare(clips=kept)
 
     def authority(self) -> Authority:
         """Return the authority with its newest revocation list, as the files have it now."""

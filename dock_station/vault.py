@@ -38,6 +38,16 @@ class VaultError(EnvironmentalError):
         super().__init__(f"The dock's vault fails: {what}; have IT look at its disk.")
 
 
+class VaultMissingError(EnvironmentalError):
+    """Where the vault should be is a place that never held its clips, as under a disk that is not mounted."""
+
+    def __init__(self, clips: int) -> None:
+        super().__init__(
+            f"The dock's vault is not there: it has no folder '{CLIPS}', where clips should be ({clips}); see that its "
+            "disk is mounted."
+        )
+
+
 class PartLostError(VaultError):
     """Bytes of an upload that were acknowledged are not there any more."""
 
@@ -96,8 +106,13 @@ class Vault:
         self._read_backs: dict[str, ReadBack] = {}
         self._read_backs_lock = threading.Lock()
 
-    def prepare(self) -> None:
-        """Create the vault's folders, readable by the dock alone, where they are not there yet."""
+    def prepare(self, *, clips: int = 0) -> None:
+        """Create the vault's folders, readable by the dock alone, where they are not there yet.
+
+        Raises VaultMissingError where `clips` of them should be in it: nothing may be made under an absent disk.
+        """
+        if clips and not (self._folder / CLIPS).is_dir():
+            raise VaultMissingError(clips)
         for name in (INCOMING, CLIPS):
             (self._folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_folder(self._folder)

@@ -63,7 +63,11 @@ class Deleter:
         return trusted
 
     def intend(self, clip_id: str, policy: Policy) -> Outcome | None:
-        """Write down that the clip is going to be deleted; None where that stands now, else why it does not."""
+        """Write down that the clip is going to be deleted; None where that stands now, else why it does not.
+
+        Raises DeletionFailedError where its sealed file is not there. Only after an intent may it be gone, by a crash;
+        before one, it may lie on a disk that is not mounted, and come back when nobody deletes it any more.
+        """
         with self._dock.catalogue.writing() as connection:
             if not self.clock_is_trusted(connection):
                 return Outcome.CLOCK_IN_DOUBT
@@ -71,6 +75,8 @@ class Deleter:
             if due is None:
                 return Outcome.KEPT
             if deletions.find(connection, clip_id) is None:
+                if not self._dock.vault.sealed_file(due.clip.vault_key).exists():
+                    raise DeletionFailedError(clip_id, "its sealed file is not in the vault")
                 deletions.intend(connection, due.clip, cause=RETENTION_OVER, due_at=due.due_at, at=self._dock.clock())
                 self._note(connection, "clip-deletion-intended", due.clip, due_at=f"{due.due_at:%Y-%m-%dT%H:%M:%SZ}")
         return None

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from dock_station.retention import deletion
 from dock_station.retention.deletion import Deleter, Outcome
 from dock_station.retention.worker import RetentionWorker, Run
 from dock_station.settings import DockFolder
+from dock_station.vault import VaultMissingError
 from evidence import durable
 from tests.pki import policy_toml, write_policy
 from tests.stored import DAY, StoredDock
@@ -187,6 +189,40 @@ def test_a_hold_that_came_when_the_sealed_file_was_gone_already_is_told_and_reco
         (alarm,) = alarms.still_open(connection)
     assert alarm.kind == alarms.HELD_TOO_LATE
     assert clip.clip_id in alarm.sentence
+
+
+@contextmanager
+def without_its_disk(stored: StoredDock) -> Iterator[None]:
+    """Take the vault's disk away, so that only the mount point is there, which must still be empty at the end."""
+    disk = stored.path / "disk"
+    stored.folder.vault.rename(disk)
+    stored.folder.vault.mkdir()
+    yield
+    stored.folder.vault.rmdir()
+    disk.rename(stored.folder.vault)
+
+
+def test_a_clip_on_a_disk_that_went_is_not_recorded_as_deleted_and_goes_when_it_is_back(stored: StoredDock) -> None:
+    clip = stored.store(age=31 * DAY)
+    with without_its_disk(stored):
+        done = RetentionWorker(stored.dock, stored.watch()).run()
+        assert (done.deleted, len(done.failed)) == ((), 1)
+        assert "not in the vault" in done.failed[0]
+        with stored.dock.catalogue.reading() as connection:
+            assert [alarm.kind for alarm in alarms.still_open(connection)] == [alarms.DELETION_FAILED]
+            assert deletions.unfinished(connection) == []
+    assert run(stored, stored.path).deleted == (clip.clip_id,)
+    assert stored.files_of(clip) == []
+
+
+def test_a_dock_whose_vaults_disk_is_not_mounted_does_not_open_and_makes_no_vault_in_its_place(
+    stored: StoredDock,
+) -> None:
+    clip = stored.store()
+    with without_its_disk(stored), pytest.raises(VaultMissingError, match="see that its disk is mounted"):
+        Dock.open(stored.folder, stored.time.now)
+    with closing(Dock.open(stored.folder, stored.time.now)):
+        assert len(stored.files_of(clip)) == 3
 
 
 def test_the_folder_is_synced_before_the_record_says_that_the_files_are_gone(
