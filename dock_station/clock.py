@@ -24,9 +24,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def since_boot() -> float:
+    """Return the seconds since the machine's start, sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def read_clocks() -> ClockReading:
     """Read both clocks."""
-    return ClockReading(utc_now(), time.clock_gettime(time.CLOCK_BOOTTIME))
+    return ClockReading(utc_now(), since_boot())
 
 
 def jump(before: ClockReading, now: ClockReading) -> str | None:

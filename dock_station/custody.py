@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -12,6 +12,7 @@ from sqlalchemy.exc import NoResultFound
 
 from dock_station import clock
 from dock_station.catalogue import alarms, clips, doubts, entries
+from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.entries import Entry
 from evidence.certificates import Authority, CertificateError, Role, holder_of
 from evidence.errors import NotGenuineError
@@ -21,6 +22,7 @@ from evidence.signature import SignatureError, Signer, verify
 FORMAT = "mirrorcam/custody/1"
 ACCEPTED = "clip-accepted"
 DISTRUSTED = "clock-distrusted"
+VOUCHED_FOR = "clock-vouched-for"
 NOTHING_BEFORE = "0" * 64  # what the first entry names as its predecessor
 
 Details = Mapping[str, str | int | bool | None]
@@ -46,9 +48,10 @@ class Custody:
     found by `check`, and who has the dock's key too, by the next unit that has seen a newer head (`knows`).
     """
 
-    def __init__(self, signer: Signer, now: Callable[[], datetime]) -> None:
+    def __init__(self, signer: Signer, now: Callable[[], datetime], since_boot: Callable[[], float]) -> None:
         self._signer = signer
         self._clock = now
+        self._since_boot = since_boot
         certificate = x509.load_pem_x509_certificate(signer.certificate_pem)
         self._holder = holder_of(certificate)
         self._dock = f"dock:{self._holder.name}"
@@ -79,25 +82,45 @@ class Custody:
         if alarms.raise_alarm(
             connection, kind=alarms.CLOCK_JUMPED, subject=self._dock, sentence=sentence, at=self._clock()
         ):
-            self._write(connection, "dock", DISTRUSTED, self._dock, {"reason": reason})
+            details: Details = {"reason": reason, "up_seconds": int(self._since_boot())}
+            self._write(connection, "dock", DISTRUSTED, self._dock, details)
 
     def vouch_for_clock(self, connection: Connection, *, actor: str, reason: str) -> bool:
         """Let a person end the alarm about the clock, which is right now; False where there was none.
 
         Of a clip that came in meanwhile nobody knows when that was: it is kept as if it had been recorded only now,
-        so that none goes early.
+        so that none goes early. Nor is it known since when the clock had been wrong that then jumped, as one does that
+        stood still while the machine was off: what came in since the machine's start is kept longer by all that has
+        passed since, by the clock that is right now.
         """
         alarm = alarms.find_open(connection, alarms.CLOCK_JUMPED, self._dock)
         if alarm is None:
             return False
         now = self._clock()
         alarms.clear(connection, alarm.alarm_id, cleared_by=actor, at=now)
-        since = doubts.newest_number(connection, DISTRUSTED, self._dock)
-        received = doubts.clips_received_since(connection, since) if since else []
-        for clip in received:
-            doubts.keep_from(connection, clip, now)
-        self._write(connection, actor, "clock-vouched-for", self._dock, {"reason": reason, "clips": len(received)})
+        starts = self._later_starts(connection, now)
+        for clip, start in starts:
+            doubts.keep_from(connection, clip, start)
+        self._write(connection, actor, VOUCHED_FOR, self._dock, {"reason": reason, "clips": len(starts)})
         return True
+
+    def vouched_for_at(self, connection: Connection) -> datetime | None:
+        """Return when a person last vouched for the clock: what a unit was told before may be wrong."""
+        newest = doubts.newest(connection, VOUCHED_FOR, self._dock)
+        return newest.at if newest else None
+
+    def _later_starts(self, connection: Connection, now: datetime) -> list[tuple[Clip, datetime]]:
+        """Return the clips that may have come later than the clock said, each with the latest moment of that."""
+        doubt = doubts.newest(connection, DISTRUSTED, self._dock)
+        if doubt is None:
+            return []
+        starts = [(clip, now) for clip in doubts.clips_received_since(connection, doubt.number)]
+        before = entries.at_number(connection, doubt.number - 1)
+        if before and now - before.at > clock.TOLERANCE:
+            up = timedelta(seconds=json.loads(doubt.details).get("up_seconds", 0))
+            received = doubts.clips_received_between(connection, before.at - up, doubt.number)
+            starts += [(clip, min(clip.retained_from + (now - before.at), now)) for clip in received]
+        return starts
 
     def clock_is_trusted(self, connection: Connection) -> bool:
         """Say whether no alarm about the clock is open."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from dock_station.catalogue import clips
 from dock_station.catalogue.database import Catalogue
 from dock_station.catalogue.schema import require_current
-from dock_station.clock import utc_now
+from dock_station.clock import since_boot, utc_now
 from dock_station.custody import Custody
 from dock_station.settings import DockFolder, DockSettings
 from dock_station.vault import Vault
@@ -31,18 +31,20 @@ class Dock:
     clock: Clock
 
     @classmethod
-    def open(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
+    def open(cls, folder: DockFolder, clock: Clock = utc_now, since_boot: Callable[[], float] = since_boot) -> "Dock":
         """Put the dock together.
 
         Raises NotSetUpError, SchemaError, SigningKeyError, CatalogueError, SchemaOutdatedError or VaultMissingError.
         """
-        dock = cls.open_unchecked(folder, clock)
+        dock = cls.open_unchecked(folder, clock, since_boot)
         require_current(dock.catalogue)
         dock.prepare_vault()
         return dock
 
     @classmethod
-    def open_unchecked(cls, folder: DockFolder, clock: Clock = utc_now) -> "Dock":
+    def open_unchecked(
+        cls, folder: DockFolder, clock: Clock = utc_now, since_boot: Callable[[], float] = since_boot
+    ) -> "Dock":
         """Put the dock together even if its catalogue's tables are not there or not current: to migrate or examine.
 
         It changes nothing.
@@ -54,7 +56,7 @@ class Dock:
             settings=settings,
             catalogue=Catalogue(folder.catalogue_url(settings)),
             vault=Vault(folder.vault, settings.vault_reserve_bytes),
-            custody=Custody(signer, clock),
+            custody=Custody(signer, clock, since_boot),
             signer=signer,
             clock=clock,
         )

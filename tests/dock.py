@@ -358,10 +358,15 @@ def set_up(path: Path, pki: Pki, *, settings: str = NO_RESERVE) -> DockFolder:
     return folder
 
 
+def just_started() -> float:
+    """Return the seconds since the start of a dock's machine, on which nothing has come in yet."""
+    return 0.0
+
+
 @contextmanager
 def running(folder: DockFolder, pki: Pki, *, clock: Clock = utc_now) -> Iterator[RunningDock]:
     """Open the bays of a dock that is set up, on a free port of loopback, as long as the block runs."""
-    dock = Dock.open(folder, clock)
+    dock = Dock.open(folder, clock, just_started)
     try:
         with listening("bays", listen_at_the_bays(dock)) as listener:
             running = RunningDock(dock, pki, listener.port)

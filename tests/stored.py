@@ -40,6 +40,10 @@ class DockTime:
     def jump(self, span: timedelta) -> None:
         self.wall += span
 
+    def start_again(self) -> None:
+        """Start the machine, which has no clock of its own that goes on: it is still the time at which it stopped."""
+        self.since_boot_seconds = 60.0
+
 
 @dataclass
 class StoredDock:
@@ -55,7 +59,7 @@ class StoredDock:
         dock = Dock.open_unchecked(self.folder, self.time.now)
         migrate(dock.catalogue)
         dock.close()
-        self.dock = Dock.open(self.folder, self.time.now)
+        self.dock = Dock.open(self.folder, self.time.now, lambda: self.time.since_boot_seconds)
         self.unit: Identity = self.pki.unit("unit-1")
         self._last: Link | None = None
 
@@ -87,6 +91,15 @@ class StoredDock:
             )
             clips.add(connection, clip)
             chains.advance(connection, "unit-1", self._last, received)
+        return clip
+
+    def accept(self, *, age: timedelta = timedelta(0)) -> Clip:
+        """Put a clip into the vault as `store` does, and into the custody log."""
+        clip = self.store(age=age)
+        with self.dock.catalogue.writing() as connection:
+            self.dock.custody.append(
+                connection, actor="unit:unit-1", action="clip-accepted", subject=f"clip:{clip.clip_id}"
+            )
         return clip
 
     def find(self, clip: Clip) -> Clip:

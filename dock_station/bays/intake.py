@@ -26,7 +26,7 @@ from evidence.certificates import Holder, holder_of
 from evidence.chain import GapError, Link, check_follows, link_of
 from evidence.docking import SealRequest
 from evidence.errors import NotGenuineError
-from evidence.manifest import ClipDiffersError, Manifest
+from evidence.manifest import ClipDiffersError, ClockQuality, Manifest
 from evidence.policy import Policy
 from evidence.receipt import CustodyHead, Receipt
 from evidence.signature import Signed, verify
@@ -115,7 +115,7 @@ class Intake:
             previous = clips.find_by_sequence(connection, manifest.unit_id, manifest.sequence - 1)
             start = rules.retained_from(
                 started_at=manifest.started_at,
-                clock_error_seconds=manifest.clock.estimated_error_seconds,
+                clock_error_seconds=_error_seconds(manifest.clock, self._dock.custody.vouched_for_at(connection)),
                 received_at=now,
                 previous_started_at=previous.started_at if previous else None,
             )
@@ -201,6 +201,13 @@ class Intake:
                     subject=f"clip:{clip_id}",
                     details={"error": kind},
                 )
+
+
+def _error_seconds(clock: ClockQuality, vouched_for_at: datetime | None) -> float | None:
+    """Return by how much a unit's clock can be wrong; None where it was set by a clock that was doubted since."""
+    if vouched_for_at and (clock.last_sync is None or clock.last_sync < vouched_for_at):
+        return None
+    return clock.estimated_error_seconds
 
 
 def _beginning(sealed: Path) -> str | None:

@@ -1,28 +1,33 @@
-"""Clips that came in while the dock's clock was in doubt, whose time therefore counts from the end of the doubt."""
+"""Clips that came in when the dock's clock may have been wrong, whose time therefore counts from a later moment."""
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, literal, select, update
 
 from dock_station.catalogue import rows
 from dock_station.catalogue.clips import Clip
+from dock_station.catalogue.entries import Entry
 from dock_station.catalogue.tables import clips, custody_entries
 
 
-def newest_number(connection: Connection, action: str, subject: str) -> int | None:
-    """Return the number of the newest custody entry that says so of `subject`, or None."""
-    found = select(func.max(custody_entries.c.number)).where(
-        custody_entries.c.subject == subject, custody_entries.c.action == action
-    )
-    number: int | None = connection.execute(found).scalar_one()
-    return number
+def newest(connection: Connection, action: str, subject: str) -> Entry | None:
+    """Return the newest custody entry that says so of `subject`, or None."""
+    found = select(custody_entries).where(custody_entries.c.subject == subject, custody_entries.c.action == action)
+    return rows.one(Entry, connection.execute(found.order_by(custody_entries.c.number.desc()).limit(1)).first())
 
 
 def clips_received_since(connection: Connection, number: int) -> list[Clip]:
     """Return the clips in the vault that the custody log has accepted after its entry `number`."""
-    accepted = select(custody_entries.c.subject).where(
-        custody_entries.c.number > number, custody_entries.c.action == "clip-accepted"
-    )
+    return _received(connection, custody_entries.c.number > number)
+
+
+def clips_received_between(connection: Connection, since: datetime, number: int) -> list[Clip]:
+    """Return the clips in the vault that the custody log has accepted at `since` or later, but before `number`."""
+    return _received(connection, custody_entries.c.at >= since, custody_entries.c.number < number)
+
+
+def _received(connection: Connection, *which: ColumnElement[bool]) -> list[Clip]:
+    accepted = select(custody_entries.c.subject).where(custody_entries.c.action == "clip-accepted", *which)
     found = select(clips).where((literal("clip:") + clips.c.clip_id).in_(accepted), clips.c.deleted_at.is_(None))
     return rows.many(Clip, connection.execute(found))
 

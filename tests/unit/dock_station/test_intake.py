@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,11 @@ import pytest
 from dock_station import custody
 from dock_station.bays import intake
 from dock_station.catalogue import chains
+from dock_station.clock import utc_now
+from dock_station.decisions import vouch_for_clock
 from evidence import receipt as receipts
 from evidence.docking import SEAL_PATH, RefusalCode, SealRequest
-from evidence.manifest import MAX_BYTES
+from evidence.manifest import MAX_BYTES, ClockQuality
 from tests.dock import Answer, Camera, RunningDock, SealedClip, Visitor, running_dock
 from tests.unit.evidence.samples import fields
 
@@ -50,6 +53,22 @@ def test_a_clip_that_was_uploaded_and_sealed_is_kept_and_gives_a_receipt_that_ve
     assert dock.vault_files() == [f"clips/{clip.clip_id}{suffix}" for suffix in (".json", ".json.sig", ".mp4.age")]
     with dock.dock.catalogue.reading() as connection:
         assert custody.check(connection, dock.pki.authority(), "dock-1") == receipt.custody
+
+
+def test_the_word_of_a_unit_whose_clock_was_set_by_one_that_was_doubted_since_does_not_shorten_a_clips_time(
+    dock: RunningDock, camera: Camera, unit: Visitor
+) -> None:
+    with dock.dock.catalogue.writing() as connection:
+        dock.dock.custody.distrust_clock(connection, "as this test says")
+    vouch_for_clock(dock.dock, actor="shell:it", reason="compared")
+    now = utc_now()
+    for last_sync, is_believed in ((now - timedelta(hours=1), False), (now, True)):
+        clock = ClockQuality(last_sync=last_sync, estimated_error_seconds=0.5)
+        clip = camera.clip(clock=clock, started_at=now - timedelta(days=20))
+        dock.receipt(unit.bring(clip))
+        stored = dock.stored(clip.clip_id)
+        assert stored
+        assert (stored.retained_from < now) is is_believed
 
 
 def test_clips_that_follow_each_other_are_all_kept(dock: RunningDock, camera: Camera, unit: Visitor) -> None:

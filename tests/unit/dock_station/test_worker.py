@@ -192,11 +192,7 @@ def test_a_clip_that_came_in_while_the_clock_was_in_doubt_is_kept_from_the_end_o
     before, work = stored.store(), worker(stored)
     work.run()
     stored.time.jump(-300 * DAY)
-    clip = stored.store()
-    with stored.dock.catalogue.writing() as connection:
-        stored.dock.custody.append(
-            connection, actor="unit:unit-1", action="clip-accepted", subject=f"clip:{clip.clip_id}"
-        )
+    clip = stored.accept()
     assert open_alarms(stored) == [alarms.CLOCK_JUMPED]
     stored.time.jump(300 * DAY)
     with stored.dock.catalogue.writing() as connection:
@@ -205,6 +201,37 @@ def test_a_clip_that_came_in_while_the_clock_was_in_doubt_is_kept_from_the_end_o
     assert stored.find(clip).due_at == stored.time.now() + 30 * DAY
     assert stored.find(before) == before
     assert work.run().deleted == ()
+
+
+def vouch(stored: StoredDock) -> None:
+    with stored.dock.catalogue.writing() as connection:
+        assert stored.dock.custody.vouch_for_clock(connection, actor="shell:root", reason="compared")
+
+
+def test_a_clip_that_came_before_a_clock_that_had_stood_still_was_set_is_not_deleted_early(stored: StoredDock) -> None:
+    before = stored.accept()
+    stored.time.pass_(timedelta(hours=1))
+    worker(stored).run()
+    stored.time.start_again()  # after 31 days
+    work, clip = worker(stored), stored.accept()
+    live(stored, 3, work)  # nobody sees that it is wrong
+    stored.time.jump(31 * DAY)
+    assert "jumped forward" in str(work.run().stopped)
+    vouch(stored)
+    assert work.run().deleted == (before.clip_id,)
+    assert stored.find(clip).retained_from == clip.retained_from + 31 * DAY
+    live(stored, 26, work)
+    assert len(stored.files_of(clip)) == 3
+
+
+def test_what_came_while_the_clock_was_right_is_not_kept_longer_because_it_was_wrong_later(stored: StoredDock) -> None:
+    work, clip = worker(stored), stored.accept()
+    live(stored, 5, work)
+    stored.time.jump(400 * DAY)
+    work.run()
+    stored.time.jump(-400 * DAY)
+    vouch(stored)
+    assert stored.find(clip) == clip
 
 
 def test_an_upload_that_nobody_goes_on_with_is_thrown_away_a_day_after_its_time(stored: StoredDock) -> None:
