@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from dock_station import audit, custody
 from dock_station.backup import bag, databases
 from dock_station.backup.bag import Bag, BagDamagedError
 from dock_station.backup.contents import CATALOGUES, DOCK, FACTS, FILES, INDEX, KEYSLOTS, VAULT, Facts, Index
-from dock_station.catalogue import bays, clips, deletions, enrolments, schema, uploads
+from dock_station.catalogue import alarms, bays, clips, deletions, enrolments, schema, uploads
 from dock_station.catalogue.database import Catalogue
 from dock_station.clock import utc_now
 from dock_station.dock import Clock, Dock
@@ -190,7 +191,10 @@ class _Plan:
         dump.unlink()
 
     def _note(self, dock: Dock, actor: str) -> None:
-        """Write the restore into the custody log, and forget what was under way on the dock that is gone."""
+        """Write the restore into the custody log, and forget what was under way on the dock that is gone.
+
+        The holds of since the backup are forgotten as well, so an alarm keeps retention from deleting what they held.
+        """
         incoming = self.folder.vault / INCOMING
         with dock.catalogue.writing() as connection:
             bays.clear(connection)
@@ -204,6 +208,13 @@ class _Plan:
                 action="restored",
                 subject=f"dock:{self.facts.dock_id}",
                 details={"backup": self.bag.sha256, "made_at": f"{self.facts.made_at:%Y-%m-%dT%H:%M:%SZ}"},
+            )
+            alarms.raise_alarm(
+                connection,
+                kind=alarms.SET_BACK,
+                subject=f"dock:{self.facts.dock_id}",
+                sentence=_set_back(self.facts.made_at),
+                at=dock.clock(),
             )
 
     def move_out(self, staging: Path) -> None:
@@ -228,6 +239,13 @@ def _drop_pending_words(dock: Dock) -> None:
     """Have whoever was confirmed and had no certificate yet be confirmed anew: it may have got it, and been stolen."""
     with dock.catalogue.writing() as connection:
         enrolments.drop_unissued(connection, dock.clock())
+
+
+def _set_back(made_at: datetime) -> str:
+    return (
+        f"This dock was set back to its backup of {made_at:%Y-%m-%d %H:%M} UTC: set the holds of since then again, and "
+        "disable again the accounts that were disabled since; nothing is deleted until someone closes this alarm."
+    )
 
 
 def _is_keyslot(place: str) -> bool:

@@ -11,6 +11,7 @@ from dock_station.catalogue.tables import alarms
 CUSTODY_REWRITTEN = "custody-rewritten"
 CLOCK_JUMPED = "clock-jumped"
 CLIP_REFUSED = "clip-refused"
+SET_BACK = "set-back"  # restored: nothing is deleted until somebody has closed it
 RETENTION_STOPPED = "retention-stopped"
 DELETION_FAILED = "deletion-failed"
 HELD_TOO_LATE = "held-too-late"

@@ -78,6 +78,7 @@ def bring_back(
     say(f"Dock {done.facts.dock_id} is as it was on {moment(done.facts.made_at)} UTC.")
     say(f"All {done.entries} entries of the custody log are good; the newest one says that it was restored.")
     say("Bring it the newest policy and list of revoked certificates: 'mirrorcam-provision dock update'.")
+    say("Nothing is deleted until the holds of since then are set again and 'mirrorcam-dock alarms clear' has said so.")
     if not done.clock_is_trusted:
         say("Nothing is deleted until somebody compares the clock: 'mirrorcam-dock clock vouch'.")
     for sentence in (*done.replaced, *done.missing):

@@ -79,8 +79,11 @@ class RetentionWorker:
             return Run(stopped=self._clock_sentence())
         policy = self._dock.policy().policy
         with self._dock.catalogue.reading() as connection:
+            set_back = alarms.find_open(connection, alarms.SET_BACK, self._subject)
             begun = [deletion.clip_id for deletion in deletions.unfinished(connection)]
             kept, held = clips.kept(connection), holds.held_clips(connection)
+        if set_back:
+            return Run(stopped=set_back.sentence)
         due = [each.clip.clip_id for each in due_now(kept, held, policy, self._dock.clock())]
         done = self._delete(dict.fromkeys([*begun, *due]), frozenset(begun), policy)
         if done.stopped is None:

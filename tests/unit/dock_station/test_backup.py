@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ from dock_station.backup.databases import (
 )
 from dock_station.backup.making import Made, make_backup
 from dock_station.backup.restoring import NewerBackupError, NotEmptyError, OtherDockError, Restored, restore
-from dock_station.catalogue import entries, schema
+from dock_station.catalogue import alarms, entries, schema
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.database import CatalogueError
 from dock_station.clock import ClockWatch, utc_now
@@ -42,7 +42,7 @@ from dock_station.playback.playable import Part, Playable
 from dock_station.retention.worker import RetentionWorker
 from dock_station.settings import DockFolder
 from evidence.age import HybridIdentity, read_header, seal_bytes
-from tests.dock import NO_RESERVE, Camera, RunningDock, SealedClip, running, set_up
+from tests.dock import NO_RESERVE, Camera, RunningDock, SealedClip, just_started, running, set_up
 from tests.films import muxed
 from tests.newcomers import Newcomer
 from tests.pki import Pki
@@ -51,6 +51,7 @@ from tests.recording import in_order, pictures, sound
 
 PASSPHRASE = "the passphrase of the first"
 ACTOR = "shell:test"
+SET_BACK = ["Alarms that are open: 1; 'mirrorcam-dock alarms list' shows them."]  # until somebody has closed it
 
 
 @pytest.fixture(scope="module")
@@ -193,17 +194,42 @@ def test_a_restored_dock_is_in_order_plays_its_clips_and_deletes_them_when_due(t
     restored = town.restore()
     assert (restored.clips, restored.missing, restored.clock_is_trusted) == (2, (), True)
     assert restored.entries == made.entries + 1
-    assert list(findings(town.new, utc_now)) == []
+    assert list(findings(town.new, utc_now)) == SET_BACK
     assert played(town.new, town.clips[0]) == played(town.dock.dock.folder, town.clips[0])
     later = utc_now() + timedelta(days=100)
-    dock = Dock.open(town.new, lambda: later)
+    dock = Dock.open(town.new, lambda: later, just_started)
     RetentionWorker(dock, ClockWatch()).run()
     decisions.vouch_for_clock(dock, actor=ACTOR, reason="compared")
+    confirm(dock)
     assert set(RetentionWorker(dock, ClockWatch()).run().deleted) == {clip.clip_id for clip in town.clips}
     with dock.catalogue.reading() as connection:
         custody.check(connection, town.dock.pki.authority(), "dock-1")
     dock.close()
     assert not list(town.new.vault.rglob("*.age"))
+
+
+def confirm(dock: Dock) -> None:
+    with dock.catalogue.reading() as connection:
+        (alarm,) = alarms.still_open(connection)
+    decisions.clear_alarm(dock, alarm.alarm_id, actor=ACTOR, reason="holds are set again")
+
+
+def test_a_hold_that_was_set_after_the_backup_can_be_set_again_before_anything_is_deleted(small_town: Town) -> None:
+    small_town.back_up()
+    small_town.restore()
+    (clip,) = small_town.clips
+    later = utc_now() + timedelta(days=40)
+    with closing(Dock.open(small_town.new, lambda: later, just_started)) as dock:
+        with dock.catalogue.writing() as connection:
+            dock.custody.watch_clock(connection)
+        decisions.vouch_for_clock(dock, actor=ACTOR, reason="compared")
+        work = RetentionWorker(dock, ClockWatch())
+        assert "was set back to its backup" in str(work.run().stopped)
+        decisions.hold(dock, clip.clip_id, actor=ACTOR, case_number="C-1", reason="again", review_on=date(2030, 1, 1))
+        confirm(dock)
+        done = work.run()
+        assert (done.stopped, done.deleted) == (None, ())
+    assert (small_town.new.vault / f"clips/{clip.clip_id}.mp4.age").exists()
 
 
 def test_a_restored_dock_takes_in_what_units_bring_next(town: Town) -> None:
@@ -226,7 +252,7 @@ def test_without_its_clips_a_restored_dock_names_each_until_the_vault_is_brought
     assert all(clip.clip_id in "".join(restored.missing) for clip in town.clips)
     assert "Clip" in "".join(findings(town.new, utc_now))
     shutil.copytree(town.dock.dock.folder.vault / "clips", town.new.vault / "clips", dirs_exist_ok=True)
-    assert list(findings(town.new, utc_now)) == []
+    assert list(findings(town.new, utc_now)) == SET_BACK
 
 
 def test_a_vault_that_survived_is_left_as_it_is(town: Town) -> None:
@@ -237,7 +263,7 @@ def test_a_vault_that_survived_is_left_as_it_is(town: Town) -> None:
     before = everything(town.new.vault)
     assert town.restore().missing == ()
     assert everything(town.new.vault) == before
-    assert list(findings(town.new, utc_now)) == []
+    assert list(findings(town.new, utc_now)) == SET_BACK
 
 
 def test_who_was_confirmed_and_had_no_certificate_yet_needs_somebodys_word_again(small_town: Town) -> None:
@@ -311,7 +337,7 @@ def test_a_clip_that_retention_deletes_meanwhile_is_no_finding(small_town: Town)
     dock = small_town.dock.dock
 
     def delete_first(kept: list[Clip]) -> list[Clip]:
-        later = Dock.open(dock.folder, lambda: utc_now() + timedelta(days=40))
+        later = Dock.open(dock.folder, lambda: utc_now() + timedelta(days=40), just_started)
         RetentionWorker(later, ClockWatch()).run()
         decisions.vouch_for_clock(later, actor=ACTOR, reason="compared")
         assert RetentionWorker(later, ClockWatch()).run().deleted
@@ -418,7 +444,7 @@ def test_a_restore_that_was_cut_off_is_begun_anew_by_the_next(
     assert ".restoring" in there
     assert "dock.toml" not in there
     assert small_town.restore().missing == ()
-    assert list(findings(small_town.new, utc_now)) == []
+    assert list(findings(small_town.new, utc_now)) == SET_BACK
     assert not (small_town.new.path / ".restoring").exists()
 
 
