@@ -15,7 +15,7 @@ from dock_station.catalogue import alarms, clips, doubts, entries
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.entries import Entry
 from evidence.certificates import Authority, CertificateError, Role, holder_of
-from evidence.errors import NotGenuineError
+from evidence.errors import EnvironmentalError, NotGenuineError
 from evidence.receipt import CustodyHead
 from evidence.signature import SignatureError, Signer, verify
 
@@ -39,13 +39,25 @@ class CustodyBrokenError(NotGenuineError):
         self.reason = reason
 
 
+class SignerNotValidError(EnvironmentalError):
+    """An entry would be signed at a moment for which the signer's certificate does not speak."""
+
+    def __init__(self, at: datetime, signer: x509.Certificate) -> None:
+        super().__init__(
+            f"By the dock's clock it is {at:%Y-%m-%d %H:%M} UTC, and its signer's certificate is good from "
+            f"{signer.not_valid_before_utc:%Y-%m-%d} to {signer.not_valid_after_utc:%Y-%m-%d}: nothing can be written "
+            "into the custody log; have IT set the clock right, or renew the certificate."
+        )
+
+
 class Custody:
     """The custody log of one dock.
 
     Contract: an entry is written in the same transaction as the change that it speaks of, so neither is ever there
     without the other, also after a crash at any line. Entries are numbered from 1 without a gap; each names the hash of
     the one before, and is signed. The database refuses to change or to remove one; who goes around the database is
-    found by `check`, and who has the dock's key too, by the next unit that has seen a newer head (`knows`).
+    found by `check`, and who has the dock's key too, by the next unit that has seen a newer head (`knows`). What
+    `check` would find broken for ever is not written: whatever writes an entry raises SignerNotValidError then.
     """
 
     def __init__(self, signer: Signer, now: Callable[[], datetime], since_boot: Callable[[], float]) -> None:
@@ -53,6 +65,7 @@ class Custody:
         self._clock = now
         self._since_boot = since_boot
         certificate = x509.load_pem_x509_certificate(signer.certificate_pem)
+        self._certificate = certificate
         self._holder = holder_of(certificate)
         self._dock = f"dock:{self._holder.name}"
         self._signer_sha256 = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
@@ -129,6 +142,8 @@ class Custody:
     def _write(self, connection: Connection, actor: str, action: str, subject: str, details: Details) -> Entry:
         newest = entries.newest(connection)
         at = self._clock().astimezone(UTC)
+        if not _is_valid(self._certificate, at):
+            raise SignerNotValidError(at, self._certificate)
         number = newest.number + 1 if newest else 1
         previous = newest.sha256 if newest else NOTHING_BEFORE
         text = canonical(details)
@@ -300,8 +315,12 @@ def _signer(connection: Connection, entry: Entry, authority: Authority, dock_id:
     return certificate
 
 
+def _is_valid(signer: x509.Certificate, at: datetime) -> bool:
+    return signer.not_valid_before_utc <= at <= signer.not_valid_after_utc
+
+
 def _check_signature(entry: Entry, content: bytes, signer: x509.Certificate) -> None:
-    if not signer.not_valid_before_utc <= entry.at <= signer.not_valid_after_utc:
+    if not _is_valid(signer, entry.at):
         raise CustodyBrokenError(entry.number, "its signer's certificate was not valid then")
     try:
         verify(content, entry.signature, signer, "custody entry")

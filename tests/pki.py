@@ -116,8 +116,13 @@ class Pki:
             valid_until=valid_until,
         )
 
-    def dock_signer(self, dock_id: str) -> Identity:
-        return self._issue(Holder(Role.DOCK_SIGNER, dock_id), Ed25519PrivateKey.generate())
+    def dock_signer(self, dock_id: str, *, valid_until: datetime | None = None) -> Identity:
+        return self._issue(
+            Holder(Role.DOCK_SIGNER, dock_id),
+            Ed25519PrivateKey.generate(),
+            valid_from=self.now - YEAR,  # as of a dock that has been at work for long, whose clock may well go back
+            valid_until=valid_until,
+        )
 
     def policy_signer(self, name: str = "policy") -> Identity:
         return self._issue(Holder(Role.POLICY_SIGNER, name), Ed25519PrivateKey.generate())

@@ -33,9 +33,9 @@ def blueprint(site: Site, limiter: Limiter) -> Blueprint:
             site.note(signed_in.actor, "unlock-refused", signed_in.actor, error=type(error).__name__)
             flash(str(error), "unlock")
             return _back()
+        site.note(signed_in.actor, "unlocked", signed_in.actor, seconds=round(unlocked.seconds_left))
         forget_key(site, signed_in.session)
         signed_in.session.unlock = Unlock(unlocked.token)
-        site.note(signed_in.actor, "unlocked", signed_in.actor, seconds=round(unlocked.seconds_left))
         return _back()
 
     @pages.post("/lock")

@@ -18,7 +18,8 @@ from dock_station.decisions import vouch_for_clock
 from evidence import receipt as receipts
 from evidence.docking import SEAL_PATH, RefusalCode, SealRequest
 from evidence.manifest import MAX_BYTES, ClockQuality
-from tests.dock import Answer, Camera, RunningDock, SealedClip, Visitor, running_dock
+from tests.dock import Answer, Camera, RunningDock, SealedClip, Visitor, running, running_dock, set_up
+from tests.pki import Pki
 from tests.unit.evidence.samples import fields
 
 
@@ -69,6 +70,23 @@ def test_the_word_of_a_unit_whose_clock_was_set_by_one_that_was_doubted_since_do
         stored = dock.stored(clip.clip_id)
         assert stored
         assert (stored.retained_from < now) is is_believed
+
+
+def test_a_clip_that_the_custody_log_cannot_take_stays_on_its_unit_until_it_can(tmp_path: Path) -> None:
+    pki, day = Pki(), timedelta(days=1)
+    folder = set_up(tmp_path / "dock", pki)
+    signers = pki.dock_signer("dock-1", valid_until=pki.now - day), pki.dock_signer("dock-1")
+    signers[0].write(folder.signer_key_file, folder.signer_certificate_file)
+    with running(folder, pki) as dock:
+        camera, unit = dock.unit()
+        clip = camera.clip()
+        assert "renew the certificate" in unit.bring(clip).refuses(503, RefusalCode.DOCK)
+        assert dock.stored(clip.clip_id) is None
+        assert dock.log() == []
+    signers[1].write(folder.signer_key_file, folder.signer_certificate_file)
+    with running(folder, pki) as dock:
+        dock.receipt(dock.visitor(camera.identity).seal(clip))
+        assert dock.is_stored(clip)
 
 
 def test_clips_that_follow_each_other_are_all_kept(dock: RunningDock, camera: Camera, unit: Visitor) -> None:

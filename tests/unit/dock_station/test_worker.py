@@ -91,14 +91,14 @@ def test_a_held_clip_stays_however_old_it_is(stored: StoredDock) -> None:
 def test_a_wall_clock_that_jumps_forward_deletes_nothing_until_a_person_vouches(stored: StoredDock) -> None:
     clip, work = stored.store(), worker(stored)
     work.run()
-    stored.time.jump(400 * DAY)
+    stored.time.jump(300 * DAY)
     done = work.run()
     assert done.deleted == ()
     assert done.stopped
     assert "cannot be believed" in done.stopped
     assert open_alarms(stored) == [alarms.CLOCK_JUMPED]
     assert work.run().stopped, "it stays stopped while the alarm is open"
-    stored.time.jump(-400 * DAY)
+    stored.time.jump(-300 * DAY)
     with stored.dock.catalogue.writing() as connection:
         assert stored.dock.custody.vouch_for_clock(connection, actor="shell:root", reason="set again")
     assert work.run().stopped is None
@@ -227,11 +227,31 @@ def test_a_clip_that_came_before_a_clock_that_had_stood_still_was_set_is_not_del
 def test_what_came_while_the_clock_was_right_is_not_kept_longer_because_it_was_wrong_later(stored: StoredDock) -> None:
     work, clip = worker(stored), stored.accept()
     live(stored, 5, work)
-    stored.time.jump(400 * DAY)
+    stored.time.jump(300 * DAY)
     work.run()
-    stored.time.jump(-400 * DAY)
+    stored.time.jump(-300 * DAY)
     vouch(stored)
     assert stored.find(clip) == clip
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_at_a_time_that_its_signers_certificate_does_not_know_nothing_is_written_that_would_break_the_log(
+    stored: StoredDock, days: int
+) -> None:
+    clip, work = stored.accept(), worker(stored)
+    work.run()
+    stored.time.jump(days * DAY)
+    for _ in range(2):
+        assert "have IT set the clock right" in str(work.run().stopped)
+    assert open_alarms(stored) == [alarms.RETENTION_STOPPED]
+    with pytest.raises(custody.SignerNotValidError):
+        stored.accept()
+    stored.time.jump(-days * DAY)
+    assert work.run().stopped is None
+    assert open_alarms(stored) == []
+    with stored.dock.catalogue.reading() as connection:
+        custody.check(connection, stored.dock.authority(), "dock-1")
+    assert len(stored.files_of(clip)) == 3
 
 
 def test_an_upload_that_nobody_goes_on_with_is_thrown_away_a_day_after_its_time(stored: StoredDock) -> None:

@@ -25,6 +25,20 @@ def test_everyone_begins_at_a_page_that_their_role_lets_them_see(pages: Pages, r
     assert browser.get(home).status_code == 200
 
 
+@pytest.mark.parametrize("password", [PASSWORD, "not the password at all"])
+def test_where_the_custody_log_cannot_be_written_nobody_gets_in_and_the_page_says_why(
+    pages: Pages, password: str
+) -> None:
+    login, browser = pages.person(Role.SUPERVISOR), pages.stranger()
+    pages.stored.time.jump(timedelta(days=400))  # the signer's certificate is good for a year
+    answer = browser.sign_in(login, password)
+    assert answer.status_code == 503
+    assert "have IT set the clock right" in text_of(answer)
+    pages.stored.time.jump(timedelta(days=-400))
+    assert browser.get("/clips").status_code == 302
+    assert pages.deeds()[-1][1] == "person-added"
+
+
 def test_a_wrong_password_is_refused_with_a_sentence_and_logged(pages: Pages) -> None:
     login = pages.person(Role.SUPERVISOR)
     answer = pages.stranger().sign_in(login, "not the password at all")
