@@ -85,7 +85,7 @@ def _know_people(app: Flask, site: Site) -> None:
         if session is None:
             return None
         person = site.people.find(session.person_id)
-        if person is None or person.password_changed_at > session.signed_in_at:
+        if person is None or person.password_changed_at != session.password_changed_at:
             site.sessions.end(session)
             forget_key(site, session)
             return None

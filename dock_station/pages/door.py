@@ -54,7 +54,7 @@ def blueprint(site: Site, limiter: Limiter) -> Blueprint:
             status = 429 if isinstance(error, LockedOutError) else 401
             return render_template("sign_in.html", next=wanted, login=login, refusal=str(error)), status
         session.clear()  # nothing of the session before goes on in the new one
-        signed_in = SignedIn(site.sessions.begin(person.person_id, site.dock.clock()), person)
+        signed_in = SignedIn(site.sessions.begin(person.person_id, person.password_changed_at), person)
         site.note(signed_in.actor, "signed-in", signed_in.actor, address=address)  # what cannot be noted is not done
         login_user(signed_in)
         return redirect(wanted) if wanted else _to_home(signed_in)

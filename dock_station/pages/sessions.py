@@ -28,7 +28,7 @@ class Session:
 
     name: str
     person_id: int
-    signed_in_at: datetime
+    password_changed_at: datetime  # of the password that was typed: with another one it is over
     began_seconds: float  # monotonic
     seen_seconds: float  # monotonic
     unlock: Unlock | None = None
@@ -47,10 +47,10 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def begin(self, person_id: int, at: datetime) -> Session:
+    def begin(self, person_id: int, password_changed_at: datetime) -> Session:
         """Begin a session under a fresh random name of 256 bits."""
         now = self._monotonic()
-        session = Session(secrets.token_urlsafe(32), person_id, at, now, now)
+        session = Session(secrets.token_urlsafe(32), person_id, password_changed_at, now, now)
         with self._lock:
             self._forget_old(now)
             self._sessions[session.name] = session

@@ -122,6 +122,19 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(pages: Pages) -> None:
     assert browser.get("/clips").status_code == 302
 
 
+@pytest.mark.parametrize("days", [-100, 100])
+def test_a_password_set_while_the_clock_was_wrong_lets_its_owner_in_and_ends_the_sessions_of_the_one_before(
+    pages: Pages, days: int
+) -> None:
+    browser = pages.signed_in(Role.SUPERVISOR)
+    pages.stored.time.jump(timedelta(days=days))
+    pages.people.set_password("supervisor", "another password of words", "shell:test")
+    pages.stored.time.jump(timedelta(days=-days))
+    assert browser.get("/clips").status_code == 302
+    assert browser.sign_in("supervisor", "another password of words").status_code == 302
+    assert browser.get("/clips").status_code == 200
+
+
 def test_a_session_ends_when_it_is_not_used_for_an_hour(pages: Pages) -> None:
     browser = pages.signed_in(Role.SUPERVISOR)
     pages.pass_(timedelta(minutes=59))
