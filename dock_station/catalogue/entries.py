@@ -1,6 +1,6 @@
 """The custody log's rows: only adding and reading, for the database refuses all else."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -65,6 +65,18 @@ def latest(connection: Connection, *, limit: int, offset: int = 0) -> list[Entry
     """Return the newest entries, the newest first."""
     found = select(custody_entries).order_by(custody_entries.c.number.desc()).limit(limit).offset(offset)
     return rows.many(Entry, connection.execute(found))
+
+
+def count_between(
+    connection: Connection, subject: str, actions: Collection[str], since: datetime, until: datetime
+) -> int:
+    """Return how many entries say one of `actions` of the subject, from `since` to `until`."""
+    counted = select(func.count()).where(
+        custody_entries.c.subject == subject,
+        custody_entries.c.action.in_(actions),
+        custody_entries.c.at.between(since, until),
+    )
+    return connection.execute(counted).scalar_one()
 
 
 def count(connection: Connection) -> int:

@@ -1,11 +1,13 @@
 """Signing in and out."""
 
+from datetime import timedelta
+
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 from flask_login import current_user, login_user, logout_user
 
-from dock_station.catalogue import people
+from dock_station.catalogue import entries, people
 from dock_station.pages import words
 from dock_station.pages.forms import line, own_path
 from dock_station.pages.security import ATTEMPTS
@@ -15,6 +17,11 @@ from dock_station.people import LockedOutError, SignInError
 from dock_station.rights import Right
 
 LONGEST_LOGIN = 64  # catalogue.tables.people
+# Entries a day about failed sign-ins to one account. Beyond it the journal alone has them: who guesses from many
+# addresses is held up by the lock, not by the log, which keeps each entry for ever.
+MOST_FAILURES_A_DAY = 100
+
+FAILED = "sign-in-failed"
 
 # Where each person begins: the first of these pages that their role lets them see.
 HOMES = (
@@ -79,10 +86,13 @@ def _end(site: Site, signed_in: SignedIn) -> None:
 
 def _note_failure(site: Site, login: str, address: str, error: str) -> None:
     """Write a failed sign-in down; of a login that is nobody's, nothing: it may be a password in the wrong field."""
+    now = site.dock.clock()
     with site.dock.catalogue.reading() as connection:
         known = people.find_by_login(connection, login)
-    subject = f"person:{known.login}" if known else f"dock:{site.dock.settings.dock_id}"
-    site.note("dock", "sign-in-failed", subject, address=address, error=error)
+        subject = f"person:{known.login}" if known else f"dock:{site.dock.settings.dock_id}"
+        told = entries.count_between(connection, subject, {FAILED}, now - timedelta(days=1), now)
+    if told < MOST_FAILURES_A_DAY:
+        site.note("dock", FAILED, subject, address=address, error=error)
 
 
 def _to_home(signed_in: SignedIn) -> ResponseReturnValue:

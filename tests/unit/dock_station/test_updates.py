@@ -16,6 +16,7 @@ from dock_station.catalogue.updates import Told
 from dock_station.serving.http import Server
 from dock_station.updates import handing_over
 from dock_station.updates.handing_over import MOST_AT_ONCE
+from dock_station.updates.outcomes import MOST_A_DAY
 from dock_station.updates.standing import read_updates
 from evidence.docking import (
     BUNDLE_PATH,
@@ -242,6 +243,18 @@ def test_what_a_unit_tells_is_kept_and_stands_in_the_custody_log(dock: RunningDo
     assert (told.unit_id, told.release, told.outcome) == ("unit-1", NEWER, "rolled-back")
     assert told.reason == "The camera gave no picture."
     assert dock.log() == [("update-rolled-back", "unit:unit-1")]
+
+
+def test_a_unit_that_tells_something_else_without_end_does_not_fill_the_custody_log(dock: RunningDock) -> None:
+    _, unit = dock.unit()
+    for number in range(MOST_A_DAY + 5):
+        assert tell(unit, Outcome.REFUSED, f"It is refused for the {number}th time.").status == 204
+    assert len(dock.log()) == MOST_A_DAY
+    (told,) = told_of(dock)
+    assert told.reason == f"It is refused for the {MOST_A_DAY + 4}th time."
+    _, other = dock.unit("unit-2")
+    tell(other, Outcome.CONFIRMED)
+    assert dock.log()[-1] == ("update-confirmed", "unit:unit-2")
 
 
 def test_the_newest_word_of_each_unit_is_kept(dock: RunningDock) -> None:

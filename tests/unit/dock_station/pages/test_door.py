@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dock_station.pages import words
+from dock_station.pages.door import MOST_FAILURES_A_DAY
 from dock_station.rights import Role
 from tests.unit.dock_station.pages.visitor import PASSWORD, Pages, text_of
 
@@ -45,6 +46,21 @@ def test_a_wrong_password_is_refused_with_a_sentence_and_logged(pages: Pages) ->
     assert answer.status_code == 401
     assert "Login or password is wrong" in text_of(answer)
     assert pages.deeds()[-1] == ("dock", "sign-in-failed", "person:supervisor")
+
+
+def test_who_guesses_without_end_does_not_fill_the_custody_log(pages: Pages) -> None:
+    login = pages.person(Role.SUPERVISOR)
+    with pages.stored.dock.catalogue.writing() as connection:  # as many guesses take hours: the pages keep a pace
+        for _ in range(MOST_FAILURES_A_DAY):
+            pages.stored.dock.custody.append(
+                connection, actor="dock", action="sign-in-failed", subject=f"person:{login}"
+            )
+    entries = len(pages.log())
+    assert pages.stranger().sign_in(login, "not the password at all").status_code == 401
+    assert len(pages.log()) == entries
+    pages.pass_(timedelta(days=1, seconds=1))
+    assert pages.stranger().sign_in(login, "not the password at all").status_code == 401
+    assert pages.deeds()[-1] == ("dock", "sign-in-failed", f"person:{login}")
 
 
 def test_a_password_typed_as_login_is_not_in_the_log(pages: Pages) -> None:
