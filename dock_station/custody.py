@@ -21,6 +21,7 @@ from evidence.signature import SignatureError, Signer, verify
 
 FORMAT = "mirrorcam/custody/1"
 ACCEPTED = "clip-accepted"
+HOLD_SET, HOLD_RELEASED = "hold-set", "hold-released"
 DISTRUSTED = "clock-distrusted"
 VOUCHED_FOR = "clock-vouched-for"
 NOTHING_BEFORE = "0" * 64  # what the first entry names as its predecessor
@@ -187,6 +188,12 @@ def knows(connection: Connection, seen: CustodyHead) -> bool:
     """Say whether a head that a unit has seen is part of this log; if not, the log was rewritten or set back."""
     entry = entries.at_number(connection, seen.entries)
     return entry is not None and entry.sha256 == seen.sha256
+
+
+def holds_clip(connection: Connection, clip_id: str) -> bool:
+    """Say whether the log has more holds of the clip than releases: the catalogue's own row anybody could change."""
+    said = [entry.action for entry in entries.of_subject(connection, f"clip:{clip_id}")]
+    return said.count(HOLD_SET) > said.count(HOLD_RELEASED)
 
 
 def check(connection: Connection, authority: Authority, dock_id: str) -> CustodyHead | None:

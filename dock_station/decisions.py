@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from sqlalchemy import Connection
 
+from dock_station import custody
 from dock_station.catalogue import alarms, chains, clips, holds, units
 from dock_station.catalogue.clips import Clip
 from dock_station.dock import Dock
@@ -94,7 +95,7 @@ def hold(dock: Dock, clip_id: str, *, actor: str, case_number: str, reason: str,
         dock.custody.append(
             connection,
             actor=actor,
-            action="hold-set",
+            action=custody.HOLD_SET,
             subject=f"clip:{clip_id}",
             details={"hold": hold_id, "case_number": case_number, "review_on": review_on.isoformat()},
         )

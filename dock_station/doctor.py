@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from dock_station import audit, clock, custody
 from dock_station.bays.presence import are_watched
-from dock_station.catalogue import alarms, bays, clips, deletions, entries, uploads
+from dock_station.catalogue import alarms, bays, clips, deletions, entries, holds, uploads
 from dock_station.catalogue.clips import Clip
 from dock_station.catalogue.schema import require_current
 from dock_station.dock import Dock
@@ -156,6 +156,8 @@ def _clips(connection: Connection, dock: Dock) -> Iterator[str]:
         if clip.clip_id not in going:
             for sentence in audit.disagreements(connection, dock.vault, clip):
                 yield f"Clip {clip.clip_id}: {sentence}."
+        if custody.holds_clip(connection, clip.clip_id) != holds.is_held(connection, clip.clip_id):
+            yield f"Clip {clip.clip_id}: catalogue and custody log disagree whether it is held; call the auditor."
     for clip in _deleted(connection):
         for sentence in audit.leftovers(dock.vault, clip):
             yield f"Clip {clip.clip_id}: {sentence}."

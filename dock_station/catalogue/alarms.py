@@ -15,6 +15,7 @@ SET_BACK = "set-back"  # restored: nothing is deleted until somebody has closed 
 RETENTION_STOPPED = "retention-stopped"
 DELETION_FAILED = "deletion-failed"
 HELD_TOO_LATE = "held-too-late"
+HOLD_LOST = "hold-lost"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from dock_station.catalogue import alarms, clips, deletions, holds
 from dock_station.catalogue.clips import Clip
 from dock_station.clock import ClockWatch
+from dock_station.custody import holds_clip
 from dock_station.dock import Dock
 from dock_station.retention.rules import Due, due_now
 from evidence.errors import EnvironmentalError
@@ -105,8 +106,15 @@ class Deleter:
         return Outcome.DELETED
 
     def _due(self, connection: Connection, clip_id: str, policy: Policy) -> Due | None:
-        clip = clips.find(connection, clip_id)
-        due = due_now([clip] if clip else [], holds.held_clips(connection), policy, self._dock.clock())
+        clip, now = clips.find(connection, clip_id), self._dock.clock()
+        due = due_now([clip] if clip else [], holds.held_clips(connection), policy, now)
+        if due and holds_clip(connection, clip_id):
+            sentence = (
+                f"Clip {clip_id} is due, and the catalogue has no hold of it, but the custody log has: it is kept; the "
+                "catalogue was changed by hand, call the auditor."
+            )
+            alarms.raise_alarm(connection, kind=alarms.HOLD_LOST, subject=f"clip:{clip_id}", sentence=sentence, at=now)
+            return None
         return due[0] if due else None
 
     def _remove(self, clip: Clip) -> None:

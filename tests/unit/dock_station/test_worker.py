@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from dock_station import custody
+from dock_station import custody, decisions
 from dock_station.bays.uploads import KEPT_FOR, NotUploadedError, UploadGoneError, Uploads
 from dock_station.catalogue import alarms, deletions, entries, holds
 from dock_station.catalogue import uploads as upload_rows
 from dock_station.catalogue.clips import Clip
+from dock_station.doctor import findings
 from dock_station.retention.worker import RetentionWorker, run_every
 from tests.pki import policy_toml, write_policy
 from tests.stored import DAY, StoredDock
@@ -86,6 +87,22 @@ def test_a_held_clip_stays_however_old_it_is(stored: StoredDock) -> None:
     hold(stored, clip)
     assert worker(stored).run().deleted == ()
     assert len(stored.files_of(clip)) == 3
+
+
+def test_a_hold_that_was_taken_out_of_the_database_keeps_its_clip_all_the_same(stored: StoredDock) -> None:
+    clip, other = stored.store(age=3000 * DAY), stored.store(age=31 * DAY)
+    decisions.hold(
+        stored.dock, clip.clip_id, actor="person:a-example", case_number="1", reason="x", review_on=date(2030, 1, 1)
+    )
+    with stored.dock.catalogue.writing() as connection:
+        holds.release(connection, 1, released_by="person:b-example", reason="none", at=stored.time.now())
+    work = worker(stored)
+    for _ in range(2):
+        work.run()
+        assert open_alarms(stored) == [alarms.HOLD_LOST]
+    assert len(stored.files_of(clip)) == 3
+    assert stored.files_of(other) == []
+    assert any("disagree whether it is held" in sentence for sentence in findings(stored.folder, stored.time.now))
 
 
 def test_a_wall_clock_that_jumps_forward_deletes_nothing_until_a_person_vouches(stored: StoredDock) -> None:
