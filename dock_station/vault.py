@@ -111,11 +111,16 @@ class Vault:
 
         Raises VaultMissingError where `clips` of them should be in it: nothing may be made under an absent disk.
         """
-        if clips and not (self._folder / CLIPS).is_dir():
+        if clips and not self.is_there:
             raise VaultMissingError(clips)
         for name in (INCOMING, CLIPS):
             (self._folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_folder(self._folder)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder of clips is there: under a disk that is not mounted there is none."""
+        return (self._folder / CLIPS).is_dir()
 
     def require_room(self, wanted: int, promised: int) -> None:
         """Raise NoRoomError unless `wanted` bytes fit beside those `promised` to other uploads and the reserve."""

@@ -66,8 +66,8 @@ class Deleter:
     def intend(self, clip_id: str, policy: Policy) -> Outcome | None:
         """Write down that the clip is going to be deleted; None where that stands now, else why it does not.
 
-        Raises DeletionFailedError where its sealed file is not there. Only after an intent may it be gone, by a crash;
-        before one, it may lie on a disk that is not mounted, and come back when nobody deletes it any more.
+        Raises DeletionFailedError where the vault is not there: on a disk that is not mounted now its sealed file would
+        come back when nobody deletes it any more. One that is missing in a vault that is there was lost before.
         """
         with self._dock.catalogue.writing() as connection:
             if not self.clock_is_trusted(connection):
@@ -76,8 +76,8 @@ class Deleter:
             if due is None:
                 return Outcome.KEPT
             if deletions.find(connection, clip_id) is None:
-                if not self._dock.vault.sealed_file(due.clip.vault_key).exists():
-                    raise DeletionFailedError(clip_id, "its sealed file is not in the vault")
+                if not self._dock.vault.is_there:
+                    raise DeletionFailedError(clip_id, "the vault is not there")
                 deletions.intend(connection, due.clip, cause=RETENTION_OVER, due_at=due.due_at, at=self._dock.clock())
                 self._note(connection, "clip-deletion-intended", due.clip, due_at=f"{due.due_at:%Y-%m-%dT%H:%M:%SZ}")
         return None

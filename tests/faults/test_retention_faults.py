@@ -207,12 +207,21 @@ def test_a_clip_on_a_disk_that_went_is_not_recorded_as_deleted_and_goes_when_it_
     with without_its_disk(stored):
         done = RetentionWorker(stored.dock, stored.watch()).run()
         assert (done.deleted, len(done.failed)) == ((), 1)
-        assert "not in the vault" in done.failed[0]
+        assert "the vault is not there" in done.failed[0]
         with stored.dock.catalogue.reading() as connection:
             assert [alarm.kind for alarm in alarms.still_open(connection)] == [alarms.DELETION_FAILED]
             assert deletions.unfinished(connection) == []
     assert run(stored, stored.path).deleted == (clip.clip_id,)
     assert stored.files_of(clip) == []
+
+
+def test_a_clip_that_was_lost_before_it_was_due_is_recorded_as_deleted_and_its_file_as_not_there(
+    stored: StoredDock,
+) -> None:
+    clip = stored.store(age=31 * DAY)
+    stored.dock.vault.sealed_file(clip.vault_key).unlink()
+    assert run(stored, stored.path).deleted == (clip.clip_id,)
+    assert json.loads(last_entry(stored, clip).details)["sealed_file_was_there"] is False
 
 
 def test_a_dock_whose_vaults_disk_is_not_mounted_does_not_open_and_makes_no_vault_in_its_place(
