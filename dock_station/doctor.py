@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from sqlalchemy import Connection
 
-from dock_station import audit, clock, custody
+from dock_station import audit, clock, custody, kept_head
 from dock_station.bays.presence import are_watched
 from dock_station.catalogue import alarms, bays, clips, deletions, entries, holds, uploads
 from dock_station.catalogue.clips import Clip
@@ -219,6 +219,7 @@ def _bays(connection: Connection, dock: Dock) -> Iterator[str]:
 def _custody(connection: Connection, dock: Dock, now: datetime) -> Iterator[str]:
     try:
         custody.check(connection, Authority(load_certificate(dock.folder.authority_file)), dock.settings.dock_id)
+        kept_head.require(dock.folder.custody_head_file, connection)
     except (custody.CustodyBrokenError, CertificateError) as error:
         yield str(error)
     newest = entries.newest(connection)

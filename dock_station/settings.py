@@ -124,6 +124,11 @@ class DockFolder:
         return UpdateFiles(self.path / "updates")
 
     @property
+    def custody_head_file(self) -> Path:
+        """The custody log's head at retention's newest run; mode 0644, for IT may run it by hand."""
+        return self.path / "custody-head.json"
+
+    @property
     def bays_lock_file(self) -> Path:
         """What the process that watches the bays holds a lock on, as long as it does."""
         return self.path / "bays.lock"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dock_station import audit, custody, decisions
+from dock_station import audit, custody, decisions, kept_head
 from dock_station.catalogue import clips, deletions, entries, holds
 from dock_station.catalogue.clips import Clip, ListedClip, Wanted
 from dock_station.catalogue.entries import Entry
@@ -154,6 +154,7 @@ def _verify_custody(folder: FolderOption) -> None:
         checked = custody.checked(connection, authority, dock.settings.dock_id)
         for entry in followed(checked, entries.count(connection), "Checking the custody log"):
             newest = entry
+        kept_head.require(dock.folder.custody_head_file, connection)
     if newest is None:
         say("The custody log is empty.")
     else:

@@ -5,7 +5,7 @@ import math
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from dock_station import custody
+from dock_station import custody, kept_head
 from dock_station.catalogue import entries
 from dock_station.pages import words
 from dock_station.pages.forms import page_number
@@ -38,6 +38,7 @@ def blueprint(site: Site) -> Blueprint:
         try:
             with site.dock.catalogue.reading() as connection:
                 head = custody.check(connection, authority, site.dock.settings.dock_id)
+                kept_head.require(site.dock.folder.custody_head_file, connection)
             flash(words.custody_is_whole(head.entries, head.sha256) if head else words.CUSTODY_EMPTY, "good")
         except custody.CustodyBrokenError as error:
             head = None

@@ -12,6 +12,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from dock_station import kept_head
 from dock_station.bays.uploads import Uploads
 from dock_station.catalogue import alarms, clips, deletions, entries, holds
 from dock_station.catalogue.database import CatalogueFailsError
@@ -47,8 +48,9 @@ class Run:
 class RetentionWorker:
     """What carries retention out.
 
-    Contract: a run deletes what is due and not held and nothing else, first what an earlier run has left undone. It
-    never raises for what is wrong with the dock: it deletes nothing, raises an alarm, and ends with the reason.
+    Contract: a run deletes what is due and not held and nothing else, first what an earlier run has left undone, and
+    nothing where the custody log is not the one that it left. It never raises for what is wrong with the dock: it
+    deletes nothing, raises an alarm, and ends with the reason.
     """
 
     def __init__(self, dock: Dock, watch: ClockWatch) -> None:
@@ -59,7 +61,11 @@ class RetentionWorker:
     def run(self) -> Run:
         """Run once."""
         try:
+            with self._dock.catalogue.reading() as connection:
+                kept_head.require(self._dock.folder.custody_head_file, connection)
             done = self._run()
+            with self._dock.catalogue.reading() as connection:
+                kept_head.keep(self._dock.folder.custody_head_file, connection)
         except SQLAlchemyError as error:
             done = self._stopped(str(CatalogueFailsError(error)))
         except MirrorcamError as error:

@@ -363,6 +363,17 @@ def test_a_custody_log_that_was_rewritten_is_named_at_its_first_bad_entry(stored
     assert "broken at entry 2" in refused(call("custody", "verify", folder=stored.path), 3)
 
 
+def test_a_custody_log_whose_end_was_cut_off_is_broken_there(stored: StoredDock) -> None:
+    stored.store(age=31 * DAY)
+    call("retention", "--once", folder=stored.path)
+    stored.dock.close()
+    with closing(sqlite3.connect(stored.path / "catalogue.sqlite3")) as database:
+        database.executescript(
+            "DROP TRIGGER custody_entries_no_delete; DELETE FROM custody_entries WHERE action = 'clip-deleted'"
+        )
+    assert "broken at entry 3: it is not there" in refused(call("custody", "verify", folder=stored.path), 3)
+
+
 @pytest.mark.parametrize(
     ("pem", "words"),
     [

@@ -1,7 +1,9 @@
 """The retention worker: what it deletes, what it keeps, and every doubt at which it stops."""
 
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -103,6 +105,26 @@ def test_a_hold_that_was_taken_out_of_the_database_keeps_its_clip_all_the_same(s
     assert len(stored.files_of(clip)) == 3
     assert stored.files_of(other) == []
     assert any("disagree whether it is held" in sentence for sentence in findings(stored.folder, stored.time.now))
+
+
+def test_a_custody_log_whose_end_was_cut_off_is_broken_and_stops_retention(stored: StoredDock) -> None:
+    clip, work = stored.accept(age=31 * DAY), worker(stored)
+    live(stored, 1, work)
+    kept = stored.folder.custody_head_file.read_bytes()
+    with closing(sqlite3.connect(stored.path / "catalogue.sqlite3")) as database:
+        database.executescript(
+            "DROP TRIGGER custody_entries_no_DELETE; "
+            "DELETE FROM custody_entries WHERE number = (SELECT max(number) FROM custody_entries)"
+        )
+    with stored.dock.catalogue.reading() as connection:
+        assert custody.check(connection, stored.dock.authority(), "dock-1"), "what is left is good"
+    later = stored.accept(age=31 * DAY)  # an entry under the same number
+    assert "call the auditor" in str(work.run().stopped)
+    assert open_alarms(stored) == [alarms.RETENTION_STOPPED]
+    assert len(stored.files_of(later)) == 3
+    assert stored.files_of(clip) == []
+    assert any("custody-head.json" in sentence for sentence in findings(stored.folder, stored.time.now))
+    assert stored.folder.custody_head_file.read_bytes() == kept
 
 
 def test_a_wall_clock_that_jumps_forward_deletes_nothing_until_a_person_vouches(stored: StoredDock) -> None:

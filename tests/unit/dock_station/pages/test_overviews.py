@@ -10,7 +10,9 @@ from dock_station.pages.custody_log import PAGE_SIZE
 from dock_station.rights import Role
 from dock_station.updates import outcomes
 from evidence.docking import Greeting, Outcome, UpdateOffer, UpdateOutcome
+from evidence.receipt import CustodyHead
 from evidence.release import Release
+from evidence.strict import write_json
 from tests.pki import policy_toml
 from tests.unit.dock_station.pages.visitor import Browser, Pages, text_of
 
@@ -95,6 +97,13 @@ def test_a_log_that_was_rewritten_is_named_with_the_entry(pages: Pages, browser:
     browser.post("/custody/check")
     assert "The custody log is broken at entry 2: its content was changed" in text_of(browser.get("/custody"))
     assert '"good":false' in pages.log()[-1].details
+
+
+def test_a_log_whose_end_was_cut_off_is_named_with_the_entry(pages: Pages, browser: Browser) -> None:
+    kept = CustodyHead(entries=50, sha256="0" * 64)
+    pages.stored.folder.custody_head_file.write_bytes(write_json(kept))
+    browser.post("/custody/check")
+    assert "The custody log is broken at entry 50: it is not there" in text_of(browser.get("/custody"))
 
 
 def test_a_unit_is_shown_as_it_was_when_it_was_last_here(pages: Pages, browser: Browser) -> None:
