@@ -13,6 +13,7 @@ from rich.table import Table
 
 from appliance.board.battery import Battery
 from appliance.cameras.sources import Sources
+from appliance.closer import Closer
 from appliance.docking.delivery import Course, Deleted, Greeted, Refused, Step
 from appliance.docking.offload import Offload
 from appliance.enrolment.stage import enrol
@@ -22,6 +23,7 @@ from appliance.front import messages
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.power import Wishes, switch_on
+from appliance.recovered import Recovered
 from appliance.settings import UnitFolder
 from appliance.updates.commands import update_app
 from appliance.usb.commands import FolderOption, usb_app
@@ -170,7 +172,11 @@ def _hand_over(installation: Installation, cable: Path | None) -> Course:
             elif isinstance(step, Refused):
                 progress.console.print(f"{step.clip_id}  refused: {step.sentence}")
 
-        Offload(installation, cable=cable).run(take, threading.Event())
+        def told(closed: Recovered) -> None:
+            progress.console.print(f"{closed.clip_id}  {closed.what}")
+
+        with Closer(installation.spool, report=told, complain=progress.console.print):
+            Offload(installation, cable=cable).run(take, threading.Event())
     return course
 
 

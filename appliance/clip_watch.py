@@ -41,7 +41,7 @@ class ClipWatch:
             else:
                 self._look_at_ended(clip_id)
         if all_closed:
-            self._begun.clear()  # those that are left never got a file, or one that the next start will close
+            self._begun.clear()  # those that are left never got a file, or one that the closer will close
             self._durable.clear()
 
     def _look_at_running(self, clip_id: str, status: RecorderStatus) -> None:

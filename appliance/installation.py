@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from appliance.clock import Clock
+from appliance.recovered import Recovered
 from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
-from appliance.spool import Recovered, Spool
+from appliance.spool import Spool
 from appliance.updates.running import running
 from appliance.writing.thread import UnitFacts
 from evidence.certificates import Authority
@@ -92,7 +93,7 @@ class Installation:
         return self.clock.monotonic() - broken_off.monotonic <= GO_ON_SECONDS
 
     def recover(self) -> tuple[Recovered, ...]:
-        """Bring to an end what a power cut left undone; for who works here `exclusively`. Raises OSError."""
+        """Find what a power cut left undone, as the spool does; for who works here `exclusively`. Raises OSError."""
         self.folder.settle_policy()
         return self.spool.recover()
 

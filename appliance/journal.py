@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 
 from appliance.faults.keeping import FaultKeeper
 from appliance.faults.log import FaultLog
-from appliance.spool import Recovered
+from appliance.recovered import Recovered
 from appliance.states import State
 from evidence.docking import UpdateOutcome
 from evidence.manifest import Manifest
@@ -74,8 +74,16 @@ class Journal:
         self._log.warning("headless", sentence=sentence)
 
     def recovered(self, recovered: Recovered) -> None:
-        """Tell that something was brought to an end which the last shutdown left undone."""
+        """Tell what the last shutdown left undone."""
         self._log.warning("recovered", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
+
+    def closed(self, recovered: Recovered) -> None:
+        """Tell that a clip which was left to the closer is closed, or what else became of it."""
+        self._log.info("closed", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
+
+    def not_closed(self, sentence: str) -> None:
+        """Tell why a clip cannot be closed yet."""
+        self._log.warning("not_closed", sentence=sentence)
 
     def told(self, headline: str) -> None:
         """Tell that the wearer was shown what had happened before the start, or that there is no sound."""

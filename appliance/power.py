@@ -10,6 +10,7 @@ from pathlib import Path
 from appliance.board.battery import Battery
 from appliance.camera import CameraError
 from appliance.cameras.sources import Sources
+from appliance.closer import Closer
 from appliance.docking.client import DockClient
 from appliance.docking.delivery import Delivery, Offload
 from appliance.docking.dock_watch import DockWatch
@@ -26,8 +27,8 @@ from appliance.inbox import Inbox
 from appliance.installation import Installation
 from appliance.journal import Journal
 from appliance.recording import Recording
+from appliance.recovered import Recovered
 from appliance.settings import UnitSettings
-from appliance.spool import Recovered
 from appliance.states import Event, News
 from appliance.unit import Unit
 from appliance.updates.places import UpdatePlaces
@@ -87,7 +88,8 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         if wishes.touches is not None:
             Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
         panel = watching_panel(inbox.put) if face.is_on_panel else nullcontext()
-        with panel, _watching_the_cable(installation, delivery, wishes.cable, journal, tell, after):
+        closer = Closer(installation.spool, report=journal.closed, complain=journal.not_closed)
+        with closer, panel, _watching_the_cable(installation, delivery, wishes.cable, journal, tell, after):
             unit.run()
 
 

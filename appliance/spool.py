@@ -2,41 +2,47 @@
 
 import hashlib
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from appliance.left_clips import LeftClip, left_clips
+from appliance.recovered import Recovered, Remains, broken_off
+from appliance.spool_notes import SpoolNotes
 from appliance.writing.clip_files import (
     DRAFT_SUFFIX,
     GROWING_SUFFIX,
     MANIFEST_SUFFIX,
     RECEIPT_SUFFIX,
     SEALED_SUFFIX,
+    UNREADABLE_SUFFIX,
     ClipFiles,
     GrowingFile,
     clips_with,
+    read_manifest,
 )
 from appliance.writing.disk import Disk
+from appliance.writing.measuring import measure
 from evidence import manifest as manifests
 from evidence import receipt as receipts
 from evidence.certificates import Authority, Role
-from evidence.chain import Link, link_of
+from evidence.chain import link_of
 from evidence.docking import SeenHead
-from evidence.durable import write_durably
 from evidence.errors import EnvironmentalError, MirrorcamError
 from evidence.manifest import EndedBy, Manifest
 from evidence.receipt import Receipt
 from evidence.signature import Signed, Signer
-from evidence.strict import SchemaError, read_json, write_json
 
 # What a clip's closing needs (manifest, signature, the spool's notes) and a file system's own needs, many times over.
 FLOOR_BYTES = 16 * 1024 * 1024
-_READ_BYTES = 1 << 20
-_NOTES = "spool.json"
+# What a draft names as its predecessor where that one is not closed yet: a place in the chain is given at closing.
+_NOT_KNOWN_YET = "0" * 64
+
+_KEPT = "what was recorded is kept: have IT look at this unit."
 
 
 class StorageFullError(EnvironmentalError):
@@ -47,14 +53,6 @@ class StorageFullError(EnvironmentalError):
             f"The storage is full ({free_bytes // 1_000_000} MB free): put this unit on the dock, then record again."
         )
         self.free_bytes = free_bytes
-
-
-class SpoolDamagedError(EnvironmentalError):
-    """The spool's own note of where the chain stands cannot be read."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The spool's note {path.name} is damaged ({reason}); have IT look at this unit's storage.")
-        self.path = path
 
 
 class NotWaitingError(MirrorcamError):
@@ -88,75 +86,29 @@ class Ending:
     mute_spans: tuple[manifests.Span, ...] = ()
 
 
-class Remains(StrEnum):
-    """What was left of a clip when the unit was started again."""
-
-    HANDED_OVER = "handed_over"
-    NOTHING = "nothing"
-    CUT = "cut"
-    WHOLE = "whole"
-    DAMAGED = "damaged"
-
-
-@dataclass(frozen=True)
-class BrokenOff:
-    """A clip that was running when the unit stopped, ended by nobody: in which boot, and when its file grew last.
-
-    `monotonic` is in that boot's monotonic seconds: the clip's start, and how much later its file was written last than
-    its draft. The system's clock may be set between the crash and the next start; what it says now is not asked.
-    """
-
-    boot_id: str
-    monotonic: float
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """Something that the last shutdown left undone, and one sentence on what was done about it."""
-
-    clip_id: str
-    remains: Remains
-    what: str
-    broken_off: BrokenOff | None = None
-
-
-class _Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """spool.json: what must outlive the clips."""
-
-    schema: Literal["mirrorcam/spool/1"] = "mirrorcam/spool/1"
-    newest: Link | None = None
-    heads: tuple[SeenHead, ...] = ()
-    refusals: dict[str, str] = {}
-
-
-def continue_chain(folder: Path, newest: Link) -> None:
-    """Let a spool that is still to be made in `folder` go on with the chain of the unit that it takes the place of.
-
-    Where a spool was at work already nothing is changed: its own chain is at least as long. Raises OSError.
-    """
-    notes_file = folder / _NOTES
-    if not notes_file.exists():
-        write_durably(notes_file, write_json(_Notes(newest=newest)))
-
-
 class Spool:
     """Owns the folder of clips; nothing in it is overwritten or deleted but by `accept_receipt`.
 
     A clip's life, each step durable before the next begins, so that a crash at any line leaves one of these states and
     `recover` brings it on from there:
 
-    1. `<id>.mp4.age.part` is created, empty; `<id>.draft` is written: a manifest as of a power loss, its place in the
-       chain included. Only then does a first byte go into the `.part`.
+    1. `<id>.mp4.age.part` is created, empty; `<id>.draft` is written: a manifest as of a power loss. Its number says
+       behind which other drafts it comes. Only then does a first byte go into the `.part`.
     2. The clip grows. A power cut leaves any length of it from the last `sync` on; recovery changes no byte of it, and
        states the rest in a manifest with `complete` false.
-    3. Closing: the `.part` is synced; `<id>.json` is written, and is final from then on; `<id>.json.sig` is written;
-       the `.part` is renamed to `<id>.mp4.age`; spool.json takes over the chain's newest link; the draft is removed.
-       A clip with a draft is never shown as waiting, and no clip is opened while another has a draft, so
-       no sequence number is given twice and no manifest is written twice.
+    3. Closing: the `.part` is synced; the clip gets its place in the chain; `<id>.json` is written, and is final from
+       then on; `<id>.json.sig` is written; the `.part` is renamed to `<id>.mp4.age`; spool.json takes over the chain's
+       newest link; the draft is removed. Clips are closed in the order in which they were opened, so no place is given
+       twice; a clip with a draft is never shown as waiting.
     4. A receipt that speaks of just this clip: the dock's custody head goes into spool.json, the receipt into
        `<id>.receipt`; then the three files are removed, then the receipt.
 
-    One thread opens, grows and closes clips; any thread may call the rest.
+    A clip that was cut is left with its draft, for what the medium has of it must be read back, and that takes minutes:
+    `close_next` does it. A clip that ends meanwhile leaves in its draft all that its manifest will state, and is closed
+    behind it. One that the medium does not give back is put aside as `<id>.draft.unreadable`, beside its `.part`, for
+    IT; its place goes to the next.
+
+    One thread opens, grows and ends clips, one calls `close_next`; any thread may call the rest.
     """
 
     def __init__(
@@ -178,8 +130,10 @@ class Spool:
         self._disk = disk or Disk()
         self._floor_bytes = floor_bytes
         self._lock = threading.RLock()
+        self._growing: str | None = None
+        self._is_left = threading.Event()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._notes = self._read_notes()
+        self._notes = SpoolNotes(folder, self._disk)
 
     # What is there
 
@@ -194,7 +148,7 @@ class Spool:
 
     def refusals(self) -> dict[str, str]:
         """Return the dock's reason for each waiting clip that it refused, by clip id."""
-        return dict(self._notes.refusals)
+        return self._notes.refusals
 
     def require_room(self) -> None:
         """Raise StorageFullError where nothing more may be recorded."""
@@ -220,19 +174,20 @@ class Spool:
     # A clip's life
 
     def open_clip(self, start: Manifest) -> GrowingFile:
-        """Begin a clip. `start` states all but its place in the chain, which is filled in here.
+        """Begin a clip. `start` states all but its place in the chain, which it gets when it is closed.
 
         Raises StorageFullError or OSError.
         """
         with self._lock:
-            for files in clips_with(self._folder, DRAFT_SUFFIX):
-                self._recover_clip(files)  # an earlier closing that failed; no clip overtakes another
+            self._growing = None
+            with suppress(OSError):  # what cannot be closed keeps no other clip from being recorded
+                self._close_known()
             self.require_room()
-            newest = self._notes.newest
+            number = self._next_number()
             draft = msgspec.structs.replace(
                 start,
-                sequence=newest.sequence + 1 if newest else 1,
-                previous_manifest_sha256=newest.manifest_sha256 if newest else None,
+                sequence=number,
+                previous_manifest_sha256=_NOT_KNOWN_YET if number > 1 else None,
                 complete=False,
                 ended_by="power-lost",
                 ended_at=None,
@@ -249,16 +204,17 @@ class Spool:
                 growing.close()
                 self._forget(files)
                 raise
+            self._growing = files.clip_id
             return growing
 
-    def close_clip(self, growing: GrowingFile, ending: Ending) -> Manifest:
-        """Close a clip into which everything was written.
+    def close_clip(self, growing: GrowingFile, ending: Ending) -> None:
+        """Close a clip into which everything was written, or leave it to be closed behind one that was cut.
 
-        Raises OSError; what is left to do then, `recover` does, or `open_clip` of the next.
+        Raises OSError; then `close_cut_clip` comes next.
         """
         growing.sync()
         growing.close()
-        final = msgspec.structs.replace(
+        stated = msgspec.structs.replace(
             growing.draft,
             complete=True,
             ended_by=ending.ended_by,
@@ -270,14 +226,18 @@ class Spool:
             ciphertext_sha256=growing.sha256,
         )
         with self._lock:
-            self._close(growing.files, final)
-        return final
+            if self._left():
+                self._disk.write_durably(growing.files.draft, manifests.encode(stated))
+                self._growing = None
+                self._close_known()
+            else:
+                self._close(growing.files, self._placed(stated))
+                self._growing = None
 
     def close_cut_clip(self, growing: GrowingFile, ending: Ending) -> None:
-        """Close a clip that could not be written to its end; what the medium holds is read back, and that is stated.
+        """Let go of a clip that could not be written to its end; `close_next` reads back what the medium holds of it.
 
-        One of which the medium holds nothing is forgotten. Raises OSError; what is left to do then, `recover` does, or
-        `open_clip` of the next.
+        One of which the medium holds nothing is forgotten. Raises OSError; what is left to do then, `recover` finds.
         """
         growing.close()
         files = growing.files
@@ -285,33 +245,73 @@ class Spool:
             growing.draft, ended_by=ending.ended_by, ended_at=ending.ended_at, mute_spans=ending.mute_spans
         )
         with self._lock:
+            self._growing = None
             if not files.manifest.exists():  # else `close_clip` has come far enough to be finished as it was meant
                 if not _size(files.growing):
                     self._forget(files)
                     return
                 self._disk.write_durably(files.draft, manifests.encode(known))
-            self._finish(files)
+            self._close_known()
+
+    # What was left undone
 
     def recover(self) -> tuple[Recovered, ...]:
-        """Bring to an end what a power cut or a crash left undone; to be called once, before the first clip.
+        """Find what a power cut or a crash left undone; to be called once, before the first clip. It takes no time.
 
-        Nothing that was recorded is changed. Raises OSError.
+        What is quickly brought to an end is; the rest is left for `close_next`. Nothing that was recorded is changed,
+        and nothing that is wrong with one clip keeps another from it. Raises OSError where the folder cannot be read.
         """
-        found: list[Recovered] = []
         with self._lock:
-            for files in clips_with(self._folder, RECEIPT_SUFFIX):
-                self._remove_received(files)
-                what = "The dock has it; removing it here was finished."
-                found.append(Recovered(files.clip_id, Remains.HANDED_OVER, what))
-            found += [self._recover_clip(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
-            for files in clips_with(self._folder, GROWING_SUFFIX):
-                if not files.draft.exists() and not _size(files.growing):
-                    self._forget(files)
+            found = [self._finish_removal(files) for files in clips_with(self._folder, RECEIPT_SUFFIX)]
+            for files in clips_with(self._folder, UNREADABLE_SUFFIX):
+                found.append(Recovered(files.clip_id, Remains.DAMAGED, f"The storage does not give it back; {_KEPT}"))
+            found += [self._found(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
+            with suppress(OSError):  # `close_next` comes to it again
+                for files in clips_with(self._folder, GROWING_SUFFIX) + clips_with(self._folder, DRAFT_SUFFIX):
+                    if not files.manifest.exists() and not _size(files.growing):
+                        self._forget(files)
+                self._close_known()
+            if self._left():
+                self._is_left.set()
+        known = {each.clip_id for each in found}
         for files in clips_with(self._folder, MANIFEST_SUFFIX):
-            if _read_manifest(files.manifest) is None:
+            if files.clip_id not in known and read_manifest(files.manifest) is None:
                 what = "Its manifest is damaged; it is kept: have IT look at it."
                 found.append(Recovered(files.clip_id, Remains.DAMAGED, what))
         return tuple(found)
+
+    def left(self) -> int:
+        """Return how many clips were ended and are not closed yet."""
+        with self._lock:
+            return len(self._left())
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close_next` has something to do, and has not failed at it."""
+        return self._is_left.is_set()
+
+    def wait_left(self, timeout: float) -> bool:
+        """Wait until `close_next` has something to do; False when `timeout` (seconds) is over first."""
+        return self._is_left.wait(timeout)
+
+    def close_next(self, rest: Callable[[float], bool] = lambda _: False) -> Recovered | None:
+        """Close the next of the clips that are left, and return what became of it; None where none is left.
+
+        That takes as long as reading the clip: after each piece `rest` is told how many seconds it took, and may answer
+        true to break off. Raises OSError where the storage takes nothing.
+        """
+        try:
+            with self._lock:
+                left = self._left()
+                if not left:
+                    self._is_left.clear()
+                    return None
+                if left[0].is_known:
+                    return self._close_left(left[0])
+            return self._close_measured(left[0], rest)
+        except OSError:
+            self._is_left.clear()
+            raise
 
     # What the dock answers
 
@@ -329,17 +329,18 @@ class Spool:
         content = files.manifest.read_bytes()
         receipts.check_speaks_of(stated, manifests.decode(content), hashlib.sha256(content).hexdigest())
         with self._lock:
-            refusals = {other: reason for other, reason in self._notes.refusals.items() if other != clip_id}
-            self._write_notes(heads=_newest_heads(self._notes.heads, stated), refusals=refusals)
+            self._notes.received(clip_id, stated)
             self._disk.write_durably(files.receipt, receipt.content)
             self._remove_received(files)
+            if self._left():
+                self._is_left.set()  # there is more room now than when it was tried
         return stated
 
     def refuse(self, clip_id: str, reason: str) -> None:
         """Remember why a dock refused a clip, which stays; raises NotWaitingError or OSError."""
         self._waiting_clip(clip_id)
         with self._lock:
-            self._write_notes(refusals={**self._notes.refusals, clip_id: reason})
+            self._notes.refused(clip_id, reason)
 
     # How it is done
 
@@ -349,31 +350,76 @@ class Spool:
                 return clip
         raise NotWaitingError(clip_id)
 
-    def _recover_clip(self, files: ClipFiles) -> Recovered:
-        was_closing = files.manifest.exists()
-        broken_off = None if was_closing else _broken_off(files)
-        if not was_closing and not _size(files.growing):
-            self._forget(files)
-            what = "Power was lost before anything of it was recorded."
-            return Recovered(files.clip_id, Remains.NOTHING, what, broken_off)
-        try:
-            self._finish(files)
-        except SchemaError:
-            what = "What is known of it is damaged; what was recorded is kept: have IT look at this unit."
-            return Recovered(files.clip_id, Remains.DAMAGED, what)
-        if was_closing:
-            return Recovered(files.clip_id, Remains.WHOLE, "Closing it was finished.")
-        return Recovered(files.clip_id, Remains.CUT, "Its end is missing; everything before it is kept.", broken_off)
+    def _left(self) -> list[LeftClip]:
+        return left_clips(self._folder, but=self._growing)
 
-    def _finish(self, files: ClipFiles) -> None:
-        """Close the clip of a draft from wherever its closing stopped."""
-        if files.manifest.exists():
-            self._close(files, manifests.decode(files.manifest.read_bytes()))
-            return
-        draft = manifests.decode(files.draft.read_bytes())
-        self._disk.settle(files.growing)
-        size, sha256 = _measure(files.growing)
-        self._close(files, msgspec.structs.replace(draft, ciphertext_bytes=size, ciphertext_sha256=sha256))
+    def _next_number(self) -> int:
+        numbers = [each.stated.sequence for each in self._left()]
+        newest = self._notes.newest
+        return max([newest.sequence if newest else 0, *numbers]) + 1
+
+    def _placed(self, stated: Manifest) -> Manifest:
+        """Give a clip its place in the chain: it is the next that is closed."""
+        newest = self._notes.newest
+        return msgspec.structs.replace(
+            stated,
+            sequence=newest.sequence + 1 if newest else 1,
+            previous_manifest_sha256=newest.manifest_sha256 if newest else None,
+        )
+
+    def _found(self, files: ClipFiles) -> Recovered:
+        try:
+            is_closing = files.manifest.exists()
+            is_empty = not is_closing and not _size(files.growing)
+        except OSError as error:
+            return Recovered(files.clip_id, Remains.DAMAGED, _not_given_back(error))
+        if is_empty:
+            what = "Power was lost before anything of it was recorded."
+            return Recovered(files.clip_id, Remains.NOTHING, what, broken_off(files))
+        stated = read_manifest(files.manifest if is_closing else files.draft)
+        if stated is None:
+            return Recovered(files.clip_id, Remains.DAMAGED, f"What is known of it is damaged; {_KEPT}")
+        if is_closing or stated.complete:
+            return Recovered(files.clip_id, Remains.WHOLE, "Only its closing was left to do.")
+        what = "Its end is missing; everything before it is kept."
+        return Recovered(files.clip_id, Remains.CUT, what, broken_off(files))
+
+    def _close_known(self) -> None:
+        """Close those that are left, up to the first that must be read back; raises OSError."""
+        for left in self._left():
+            if not left.is_known:
+                self._is_left.set()
+                return
+            self._close_left(left)
+
+    def _close_measured(self, left: LeftClip, rest: Callable[[float], bool]) -> Recovered | None:
+        try:
+            measured = measure(self._disk, left.files.growing, rest)
+        except OSError as error:
+            return self._put_aside(left.files, error)
+        if measured is None:
+            return None
+        if not measured.size:
+            with self._lock:
+                self._forget(left.files)
+            return Recovered(left.files.clip_id, Remains.NOTHING, "Nothing of it was recorded.")
+        stated = msgspec.structs.replace(left.stated, ciphertext_bytes=measured.size, ciphertext_sha256=measured.sha256)
+        with self._lock:
+            return self._close_left(LeftClip(left.files, stated, is_closing=False))
+
+    def _close_left(self, left: LeftClip) -> Recovered:
+        final = left.stated if left.is_closing else self._placed(left.stated)
+        self._close(left.files, final)
+        if final.complete:
+            return Recovered(left.files.clip_id, Remains.WHOLE, "It is complete.")
+        return Recovered(left.files.clip_id, Remains.CUT, "Its end is missing; everything before it is kept.")
+
+    def _put_aside(self, files: ClipFiles, error: OSError) -> Recovered:
+        """Let a clip that the medium does not give back stand in no other's way; raises OSError."""
+        with self._lock:
+            self._disk.rename(files.draft, files.unreadable)
+            self._disk.sync_folder(self._folder)
+        return Recovered(files.clip_id, Remains.DAMAGED, _not_given_back(error))
 
     def _close(self, files: ClipFiles, final: Manifest) -> None:
         if not files.manifest.exists():
@@ -383,7 +429,7 @@ class Spool:
         if files.growing.exists():
             self._disk.rename(files.growing, files.sealed)
             self._disk.sync_folder(self._folder)
-        self._write_notes(newest=link_of(final, content))
+        self._notes.closed(link_of(final, content))
         self._disk.remove(files.draft)
         self._disk.sync_folder(self._folder)
 
@@ -393,6 +439,14 @@ class Spool:
         self._disk.remove(files.draft)
         self._disk.sync_folder(self._folder)
 
+    def _finish_removal(self, files: ClipFiles) -> Recovered:
+        try:
+            self._remove_received(files)
+            what = "The dock has it; removing it here was finished."
+        except OSError as error:
+            what = f"The dock has it, but it cannot be removed here ({error.strerror or error})."
+        return Recovered(files.clip_id, Remains.HANDED_OVER, what)
+
     def _remove_received(self, files: ClipFiles) -> None:
         for path in (files.sealed, files.signature, files.manifest):
             self._disk.remove(path)
@@ -400,60 +454,19 @@ class Spool:
         self._disk.remove(files.receipt)
         self._disk.sync_folder(self._folder)
 
-    @property
-    def _notes_file(self) -> Path:
-        return self._folder / _NOTES
-
-    def _read_notes(self) -> _Notes:
-        try:
-            return read_json(self._notes_file.read_bytes(), _Notes, "file spool.json")
-        except FileNotFoundError:
-            return _Notes()
-        except SchemaError as error:
-            raise SpoolDamagedError(self._notes_file, error.reason) from error
-
-    def _write_notes(self, **changes: object) -> None:
-        notes = msgspec.structs.replace(self._notes, **changes)
-        self._disk.write_durably(self._notes_file, write_json(notes))
-        self._notes = notes
-
 
 def _spooled(files: ClipFiles) -> SpooledClip | None:
     """Return the clip if it is closed and has no receipt, and its manifest can be read."""
     if files.draft.exists() or files.receipt.exists():
         return None
-    manifest = _read_manifest(files.manifest)
+    manifest = read_manifest(files.manifest)
     if manifest is None:
         return None
     return SpooledClip(files.clip_id, manifest.sequence, files.sealed, files.manifest, files.signature, manifest)
 
 
-def _broken_off(files: ClipFiles) -> BrokenOff | None:
-    """Return when the clip of a draft broke off; None where it was ended, or nobody can tell."""
-    draft = _read_manifest(files.draft)
-    if draft is None or draft.ended_by != "power-lost":
-        return None
-    try:
-        grew_for = files.growing.stat().st_mtime - files.draft.stat().st_mtime
-    except OSError:
-        return None
-    return BrokenOff(draft.boot_id, draft.started_monotonic_seconds + max(0.0, grew_for))
-
-
-def _read_manifest(path: Path) -> Manifest | None:
-    try:
-        return manifests.decode(path.read_bytes())
-    except (OSError, SchemaError):
-        return None  # one that cannot be read keeps no other clip from the dock
-
-
-def _newest_heads(seen: tuple[SeenHead, ...], receipt: Receipt) -> tuple[SeenHead, ...]:
-    """Replace the head of the receipt's dock, unless a longer log of it was seen: that one is the evidence."""
-    before = next((head for head in seen if head.dock_id == receipt.dock_id), None)
-    if before and before.head.entries >= receipt.custody.entries:
-        return seen
-    others = tuple(head for head in seen if head.dock_id != receipt.dock_id)
-    return (*others, SeenHead(dock_id=receipt.dock_id, head=receipt.custody))
+def _not_given_back(error: OSError) -> str:
+    return f"The storage does not give it back ({error.strerror or error}); {_KEPT}"
 
 
 def _size(path: Path) -> int:
@@ -461,14 +474,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _measure(path: Path) -> tuple[int, str]:
-    """Return the size (bytes) and the SHA-256 (hex) of what the medium holds."""
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
-            size += len(piece)
-    return size, digest.hexdigest()

@@ -16,7 +16,7 @@ from appliance.spool import SpooledClip
 from evidence.receipt import CustodyHead, Receipt, encode
 from evidence.signature import Signed
 from tests.pki import Identity
-from tests.recording import PATIENCE, Unit, pictures
+from tests.recording import PATIENCE, Unit, close_left, pictures
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def cut_case(folder: Path) -> Case:
     after = Unit(folder / "after", case.unit.identity, case.unit.pki, case.signer.signer())
     spool = after.spool()
     spool.recover()
+    close_left(spool)
     return Case(after.folder, after, case.signer, spool.waiting())
 
 

@@ -159,6 +159,12 @@ class Unit:
         return open_bytes(clip.sealed_file.read_bytes(), [self.identity])
 
 
+def close_left(spool: Spool) -> None:
+    """Close all that a power cut or a failing storage left, as the closer does."""
+    while spool.close_next():
+        pass
+
+
 def decoded(mp4: bytes, kind: Literal["video", "audio"] = "video") -> list[float]:
     """Decode one track with PyAV, and return when each frame is shown (seconds)."""
     with av.open(io.BytesIO(mp4), mode="r") as container:

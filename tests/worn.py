@@ -12,11 +12,13 @@ from appliance.docking.offload import Offload
 from appliance.installation import Installation
 from appliance.settings import UnitFolder
 from appliance.spool import Ending
+from appliance.writing.clip_files import GrowingFile
 from evidence.age import X25519Identity, seal_bytes
 from evidence.identifiers import new_clip_id
 from evidence.manifest import ClockQuality, Manifest
 from tests.dock import SealedClip
 from tests.pki import Identity, Pki, policy_toml, write_policy
+from tests.recording import close_left
 
 RECIPIENT = X25519Identity.generate().recipient
 
@@ -89,11 +91,30 @@ class Worn:
     def open(cls, folder: UnitFolder) -> "Worn":
         installation = Installation.open(folder.path)
         installation.recover()
+        close_left(installation.spool)
         return cls(installation)
 
-    def clip(self, size: int = 200_000, **changes: object) -> SealedClip:
+    def clip(self, size: int = 200_000) -> SealedClip:
         """Record a clip of `size` random bytes, sealed, and return it as it lies in the spool."""
         spool = self.installation.spool
+        growing = self._growing(size)
+        spool.close_clip(growing, Ending("wearer", datetime.now(UTC).replace(microsecond=0), 1500, 0))
+        waiting = next(clip for clip in spool.waiting() if clip.clip_id == growing.files.clip_id)
+        return SealedClip(
+            waiting.manifest,
+            waiting.manifest_file.read_bytes(),
+            waiting.sealed_file.read_bytes(),
+            waiting.signature_file.read_bytes(),
+        )
+
+    def cut(self, size: int = 200_000) -> str:
+        """Leave a clip as a storage that broke it off does, still to be closed, and return its id."""
+        growing = self._growing(size)
+        growing.sync()
+        self.installation.spool.close_cut_clip(growing, Ending("storage-failed", growing.draft.started_at, 1500, 0))
+        return growing.files.clip_id
+
+    def _growing(self, size: int) -> GrowingFile:
         sealed = seal_bytes(os.urandom(size), [RECIPIENT])
         now = datetime.now(UTC).replace(microsecond=0)
         clip_id = new_clip_id(now)
@@ -123,13 +144,9 @@ class Worn:
             ciphertext_sha256=hashlib.sha256().hexdigest(),
             software="mirrorcam test",
         )
-        growing = spool.open_clip(start)
+        growing = self.installation.spool.open_clip(start)
         growing.write(sealed)
-        spool.close_clip(growing, Ending("wearer", now, 1500, 0))
-        waiting = next(clip for clip in spool.waiting() if clip.clip_id == clip_id)
-        return SealedClip(
-            waiting.manifest, waiting.manifest_file.read_bytes(), sealed, waiting.signature_file.read_bytes()
-        )
+        return growing
 
     def waiting(self) -> list[str]:
         return [clip.clip_id for clip in self.installation.spool.waiting()]

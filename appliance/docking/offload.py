@@ -23,6 +23,7 @@ from evidence.signature import Signed
 PIECE_BYTES = 8 * 1024 * 1024  # acknowledged at once: a third of a second by USB 2
 BLOCK_BYTES = 1 << 20  # read and sent at once
 ATTEMPTS = 3  # at one clip in one docking
+_CLOSING_SECONDS = 0.5  # between two looks whether a clip that was cut is closed by now
 
 # What is wrong with one clip alone: it stays, and the others go on. All else is wrong with the dock or the unit.
 _OF_THE_CLIP = {
@@ -59,6 +60,8 @@ class Offload:
     Contract: a clip leaves the unit in one way, by a receipt that the spool has found good; whatever breaks, and
     whenever, the clip is here, or the dock has it for good, or both. What the dock has acknowledged is not sent again,
     in this run or in a later one.
+
+    It is not over before what a power cut left of a clip is closed and handed over as well.
 
     A refused clip stays, with the dock's reason. The clips after it are behind a gap in the chain then, so each is only
     announced, and sent when the dock says that it would take it: once IT has accepted the gap.
@@ -117,11 +120,16 @@ class _HandOver:
         waiting = self._spool.waiting()
         self._notes.forget_all_but({clip.clip_id for clip in waiting})
         total = sum(clip.manifest.ciphertext_bytes for clip in waiting)
-        self._report(Greeted(self._welcome.dock_id, self._welcome.wearer, len(waiting), total))
+        clips = len(waiting) + self._spool.left()
+        self._report(Greeted(self._welcome.dock_id, self._welcome.wearer, clips, total))
         while not self._is_stopping.is_set():
+            is_closing = self._spool.is_closing  # asked first: what is closed after this is among those that wait
             clip = next((clip for clip in self._spool.waiting() if clip.clip_id not in self._tried), None)
             if clip is None:
-                return
+                if not is_closing:
+                    return
+                self._is_stopping.wait(_CLOSING_SECONDS)
+                continue
             self._tried.add(clip.clip_id)
             self._hand_over(clip)
 

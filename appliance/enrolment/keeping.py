@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.settings import Board, EnrolmentSettings, UnitFolder, UnitSettings
-from appliance.spool import continue_chain
+from appliance.spool_notes import continue_chain
 from evidence.age import AgeError, parse_recipient
 from evidence.certificates import Authority, CertificateError, Role
 from evidence.chain import Link

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from appliance.spool import Remains
+from appliance.recovered import Remains
 from appliance.states import Event, News, State
 
 

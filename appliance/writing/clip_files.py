@@ -8,14 +8,17 @@ from pathlib import Path
 import msgspec
 
 from appliance.writing.disk import Disk
+from evidence import manifest as manifests
 from evidence.identifiers import ClipId
 from evidence.manifest import Manifest
+from evidence.strict import SchemaError
 
 SEALED_SUFFIX = ".mp4.age"
 GROWING_SUFFIX = ".mp4.age.part"
 MANIFEST_SUFFIX = ".json"
 SIGNATURE_SUFFIX = ".json.sig"
 DRAFT_SUFFIX = ".draft"
+UNREADABLE_SUFFIX = ".draft.unreadable"
 RECEIPT_SUFFIX = ".receipt"
 
 BLOCK_BYTES = 512 * 1024
@@ -54,6 +57,11 @@ class ClipFiles:
         return self._named(DRAFT_SUFFIX)
 
     @property
+    def unreadable(self) -> Path:
+        """The draft of a clip that the medium does not give back, put aside."""
+        return self._named(UNREADABLE_SUFFIX)
+
+    @property
     def receipt(self) -> Path:
         """A dock's receipt, which was found good: the clip's files are being removed."""
         return self._named(RECEIPT_SUFFIX)
@@ -66,6 +74,14 @@ def clips_with(folder: Path, suffix: str) -> list[ClipFiles]:
     """Return the clips that have a file with this suffix, oldest first (a UUIDv7 sorts by time)."""
     ids = (path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix))
     return [ClipFiles(folder, clip_id) for clip_id in sorted(ids) if _is_clip_id(clip_id)]
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return what a manifest or a draft states, None for one that cannot be read: it keeps no other clip back."""
+    try:
+        return manifests.decode(path.read_bytes())
+    except (OSError, SchemaError):
+        return None
 
 
 class GrowingFile:

@@ -1,10 +1,13 @@
 """What the spool does to its disk, one method each, so that a test can make any of them slow or break it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evidence.durable import sync_folder, write_durably
+
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class Disk:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        """Yield all of a file, piece by piece."""
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
 
     def write_durably(self, path: Path, content: bytes) -> None:
         """Replace a small file: whole or not at all, and durable."""

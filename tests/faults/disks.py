@@ -4,7 +4,7 @@ import errno
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -175,18 +175,33 @@ def _some(writes: list[bytes], chance: random.Random) -> bytes:
 
 
 class StallingDisk(Disk):
-    """The real disk, which takes nothing from the moment of `stall` to that of `go_on`; so far it waits."""
+    """The real disk, which takes nothing from the moment of `stall` to that of `go_on`; so far it waits.
+
+    From `stall_reading` on it gives nothing back either.
+    """
 
     def __init__(self) -> None:
         self._free = threading.Event()
         self._free.set()
+        self._gives = threading.Event()
+        self._gives.set()
         self.waits = threading.Event()
+
+    def stall_reading(self) -> None:
+        self._gives.clear()
 
     def stall(self) -> None:
         self._free.clear()
 
     def go_on(self) -> None:
         self._free.set()
+        self._gives.set()
+
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        if not self._gives.is_set():
+            self.waits.set()
+        self._gives.wait()
+        return super().pieces(path)
 
     def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> int:
         self._wait()
@@ -233,6 +248,10 @@ class FailingDisk(Disk):
     def settle(self, path: Path) -> None:
         self._check("settle")
         super().settle(path)
+
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        self._check("pieces")
+        return super().pieces(path)
 
     def write_durably(self, path: Path, content: bytes) -> None:
         self._check("write_durably")

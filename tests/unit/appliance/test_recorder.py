@@ -12,7 +12,7 @@ from appliance.recorder import AlreadyRecordingError, Recorder, RecorderStatus
 from appliance.spool import Spool, SpooledClip
 from evidence.age.errors import RecipientTextError
 from evidence.manifest import EndedBy, Manifest
-from tests.recording import FRAME_US, PATIENCE, Hand, Unit, decoded, in_order, pictures, sound
+from tests.recording import FRAME_US, PATIENCE, Hand, Unit, close_left, decoded, in_order, pictures, sound
 
 SECOND = 1_000_000
 IDLE = RecorderStatus(
@@ -458,6 +458,7 @@ def test_the_chain_goes_on_after_a_crash_in_the_middle_of_a_clip(stage: Stage) -
         (after.folder / "data" / path.name).write_bytes(path.read_bytes())
     spool = after.spool()
     (recovered,) = spool.recover()
+    close_left(spool)
     again = after.recorder(spool, hand=stage.hand)
     again.begin(wearer="w")
     for packet in packets[120:]:

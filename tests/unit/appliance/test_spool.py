@@ -6,17 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.spool import (
-    BrokenOff,
-    Ending,
-    Remains,
-    Spool,
-    SpoolDamagedError,
-    StorageFullError,
-)
+from appliance.recovered import BrokenOff, Recovered, Remains
+from appliance.spool import Ending, Spool, StorageFullError
+from appliance.spool_notes import SpoolDamagedError
 from appliance.writing.disk import Disk, Space
 from evidence.manifest import Manifest
-from tests.recording import BOOT_ID, Unit
+from tests.recording import BOOT_ID, Unit, close_left
 from tests.unit.appliance.spooling import ENDING, MEGABYTE, check_chain, names, spooled, start
 
 
@@ -102,6 +97,10 @@ def test_a_clip_without_its_end_is_kept_to_the_byte_and_stated_as_cut(unit: Unit
     (recovered,) = again.recover()
     assert (recovered.clip_id, recovered.remains) == (growing.draft.clip_id, Remains.CUT)
     assert recovered.what == "Its end is missing; everything before it is kept."
+    assert again.waiting() == (whole,)
+    assert again.left() == 1
+    assert again.close_next() == Recovered(recovered.clip_id, Remains.CUT, recovered.what)
+    assert again.close_next() is None
     first, cut = again.waiting()
     assert first == whole
     assert cut.sealed_file.read_bytes() == b"cut here"
@@ -198,14 +197,17 @@ def test_a_damaged_note_of_the_chain_is_refused_with_a_sentence(unit: Unit, spoo
         unit.spool()
 
 
-def test_no_clip_is_opened_before_one_whose_closing_failed_is_closed(unit: Unit, spool: Spool) -> None:
+def test_a_clip_is_closed_behind_one_that_is_still_to_be_read_back(unit: Unit, spool: Spool) -> None:
     growing = spool.open_clip(start())
     growing.write(b"recorded")
     growing.sync()
     growing.close()
-    second = spooled(spool, 1)
-    assert second.sequence == 2
-    assert [clip.sequence for clip in spool.waiting()] == [1, 2]
+    second = spool.open_clip(start(1))
+    second.write(b"second")
+    spool.close_clip(second, ENDING)
+    assert spool.waiting() == ()
+    close_left(spool)
+    assert [clip.clip_id for clip in spool.waiting()] == [growing.files.clip_id, second.files.clip_id]
     check_chain(unit, spool.waiting())
 
 
@@ -215,6 +217,7 @@ def test_a_cut_clip_states_how_it_ended_and_what_the_medium_holds(unit: Unit, sp
     growing.sync()
     growing.write(b"this never got there")
     spool.close_cut_clip(growing, Ending("storage-failed", ENDING.ended_at, 20, 0))
+    close_left(spool)
     (clip,) = spool.waiting()
     assert clip.sealed_file.read_bytes() == b"recorded"
     manifest = clip.manifest

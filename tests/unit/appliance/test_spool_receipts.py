@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from appliance.recovered import Recovered, Remains
 from appliance.spool import (
     NotWaitingError,
-    Recovered,
-    Remains,
     Spool,
     SpooledClip,
 )

@@ -112,7 +112,8 @@ def test_sigkill_leaves_a_clip_that_the_next_start_closes_as_cut_by_a_power_loss
     with running_unit(folder.path, "--headless") as again:
         recovered = again.wait_for("recovered")
         assert (recovered["clip_id"], recovered["remains"]) == (clip_id, "cut")
-        assert again.wait_for("started")["clips_waiting"] == 1
+        closed = again.wait_for("closed")
+        assert (closed["clip_id"], closed["remains"]) == (clip_id, "cut")
         again.wait_for("first_durable")
         again.say("dock")
         again.wait_for("deleted")

@@ -1,0 +1,106 @@
+"""The file spool.json: what of the clips must outlive them, the end of their chain above all."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from appliance.writing.disk import Disk
+from evidence.chain import Link
+from evidence.docking import SeenHead
+from evidence.durable import write_durably
+from evidence.errors import EnvironmentalError
+from evidence.receipt import Receipt
+from evidence.strict import SchemaError, read_json, write_json
+
+_NAME = "spool.json"
+
+
+class SpoolDamagedError(EnvironmentalError):
+    """The spool's own note of where the chain stands cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"The spool's note {path.name} is damaged ({reason}); have IT look at this unit's storage.")
+        self.path = path
+
+
+class _Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    schema: Literal["mirrorcam/spool/1"] = "mirrorcam/spool/1"
+    newest: Link | None = None
+    heads: tuple[SeenHead, ...] = ()
+    refusals: dict[str, str] = {}
+
+
+def continue_chain(folder: Path, newest: Link) -> None:
+    """Let a spool that is still to be made in `folder` go on with the chain of the unit that it takes the place of.
+
+    Where a spool was at work already nothing is changed: its own chain is at least as long. Raises OSError.
+    """
+    notes_file = folder / _NAME
+    if not notes_file.exists():
+        write_durably(notes_file, write_json(_Noted(newest=newest)))
+
+
+class SpoolNotes:
+    """The newest link of the chain, the newest custody head of each dock, and why docks refused clips.
+
+    What a method has noted is durable when it returns; where it raises OSError, nothing is noted.
+    """
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        """Read the notes in `folder`; raises SpoolDamagedError."""
+        self._file = folder / _NAME
+        self._disk = disk
+        self._noted = self._read()
+
+    @property
+    def newest(self) -> Link | None:
+        """The newest closed clip's link; None before the first."""
+        return self._noted.newest
+
+    @property
+    def heads(self) -> tuple[SeenHead, ...]:
+        """The newest custody head seen from each dock."""
+        return self._noted.heads
+
+    @property
+    def refusals(self) -> dict[str, str]:
+        """Why clips were refused, by clip id."""
+        return dict(self._noted.refusals)
+
+    def closed(self, newest: Link) -> None:
+        """Note the link of a clip that was closed."""
+        self._write(newest=newest)
+
+    def received(self, clip_id: str, receipt: Receipt) -> None:
+        """Note a receipt's custody head; its clip is refused no more."""
+        refusals = {other: reason for other, reason in self._noted.refusals.items() if other != clip_id}
+        self._write(heads=_newest_heads(self._noted.heads, receipt), refusals=refusals)
+
+    def refused(self, clip_id: str, reason: str) -> None:
+        """Note why a clip was refused."""
+        self._write(refusals={**self._noted.refusals, clip_id: reason})
+
+    def _read(self) -> _Noted:
+        try:
+            return read_json(self._file.read_bytes(), _Noted, "file spool.json")
+        except FileNotFoundError:
+            return _Noted()
+        except SchemaError as error:
+            raise SpoolDamagedError(self._file, error.reason) from error
+        except OSError as error:
+            raise SpoolDamagedError(self._file, error.strerror or str(error)) from error
+
+    def _write(self, **changes: object) -> None:
+        noted = msgspec.structs.replace(self._noted, **changes)
+        self._disk.write_durably(self._file, write_json(noted))
+        self._noted = noted
+
+
+def _newest_heads(seen: tuple[SeenHead, ...], receipt: Receipt) -> tuple[SeenHead, ...]:
+    """Replace the head of the receipt's dock, unless a longer log of it was seen: that one is the evidence."""
+    before = next((head for head in seen if head.dock_id == receipt.dock_id), None)
+    if before and before.head.entries >= receipt.custody.entries:
+        return seen
+    others = tuple(head for head in seen if head.dock_id != receipt.dock_id)
+    return (*others, SeenHead(dock_id=receipt.dock_id, head=receipt.custody))
