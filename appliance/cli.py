@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -166,7 +167,8 @@ def _hand_over(installation: Installation, cable: Path | None) -> Course:
             course.take(step)
             progress.update(task, description=course.message().sentence, total=course.bytes, completed=course.sent)
             if isinstance(step, Greeted):
-                wearer.learn(step.wearer)
+                with suppress(OSError):  # as from a full storage: it is learned again when the clips are gone
+                    wearer.learn(step.wearer)
             elif isinstance(step, Deleted):
                 progress.console.print(f"{step.clip_id}  handed over, deleted here")
             elif isinstance(step, Refused):
@@ -177,6 +179,8 @@ def _hand_over(installation: Installation, cable: Path | None) -> Course:
 
         with Closer(installation.spool, report=told, complain=progress.console.print):
             Offload(installation, cable=cable).run(take, threading.Event())
+        if course.greeted:
+            wearer.learn(course.greeted.wearer)
     return course
 
 

@@ -78,9 +78,10 @@ class Clock:
         return ClockQuality(last_sync=sync.dock_time, estimated_error_seconds=error)
 
     def learn(self, dock_time: datetime, *, uncertainty_seconds: float) -> None:
-        """Take over the time that a dock has just told and signed, and remember it; raises OSError.
+        """Take over the time that a dock has just told and signed, and remember it.
 
-        `uncertainty_seconds` is how long the dock's answer took to come.
+        Raises OSError where it cannot be remembered: then it is the time until the next boot. `uncertainty_seconds` is
+        how long the dock's answer took to come.
         """
         sync = _Sync(
             dock_time=in_utc(dock_time),
@@ -89,14 +90,14 @@ class Clock:
             boot_id=self._boot_id,
             uncertainty_seconds=uncertainty_seconds,
         )
-        write_durably(self._memory, write_json(sync), mode=0o600)
         self._sync = sync
+        write_durably(self._memory, write_json(sync), mode=0o600)
 
 
 def _read(memory: Path) -> _Sync | None:
     """Return the last sync; one that cannot be true is as good as none, for the clock then says it knows nothing."""
     try:
         sync = read_json(memory.read_bytes(), _Sync, "file clock.json")
-    except (FileNotFoundError, SchemaError):
+    except (OSError, SchemaError):
         return None
     return sync if all(_EARLIEST <= time < _LATEST for time in (sync.dock_time, sync.system_time)) else None

@@ -94,7 +94,8 @@ class Installation:
 
     def recover(self) -> tuple[Recovered, ...]:
         """Find what a power cut left undone, as the spool does; for who works here `exclusively`. Raises OSError."""
-        self.folder.settle_policy()
+        with suppress(OSError):  # one that has arrived is in force all the same
+            self.folder.settle_policy()
         return self.spool.recover()
 
     @contextmanager

@@ -63,6 +63,7 @@ class Recorder:
     """Takes every packet from the camera; owns the ring, and the thread that writes.
 
     - In standby packets go into the ring, sound only where the policy says so. Nothing goes to storage.
+    - `begin` refuses where the storage has no room for what the ring holds, which is written at once.
     - `begin` hands the ring's packets to the writer, and every later packet after them: none is lost or doubled between
       the two. A clip begins with a key frame; no file is made before there is one.
     - Nothing captured earlier than the policy's pre-record time before the touch gets into a clip, however long it was
@@ -135,8 +136,10 @@ class Recorder:
         Raises StorageFullError, StorageFailedError, StorageSlowError or AlreadyRecordingError. What fails later stands
         in `status`.
         """
+        with self._gate:
+            earlier_bytes = self._ring.bytes_held
         try:
-            self._spool.require_room()
+            self._spool.require_room(earlier_bytes)
         except OSError as error:
             raise StorageFailedError from error
         moment = self._clock.utc()

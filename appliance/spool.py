@@ -25,7 +25,7 @@ from appliance.writing.clip_files import (
     clips_with,
     read_manifest,
 )
-from appliance.writing.disk import Disk
+from appliance.writing.disk import FULL, Disk
 from appliance.writing.measuring import measure
 from evidence import manifest as manifests
 from evidence import receipt as receipts
@@ -101,7 +101,8 @@ class Spool:
        newest link; the draft is removed. Clips are closed in the order in which they were opened, so no place is given
        twice; a clip with a draft is never shown as waiting.
     4. A receipt that speaks of just this clip: the dock's custody head goes into spool.json, the receipt into
-       `<id>.receipt`; then the three files are removed, then the receipt.
+       `<id>.receipt`; then the three files are removed, then the receipt. Where there is no room for that, the file of
+       the signature is renamed to `<id>.receipt`, and the head goes into spool.json last.
 
     A clip that was cut is left with its draft, for what the medium has of it must be read back, and that takes minutes:
     `close_next` does it. A clip that ends meanwhile leaves in its draft all that its manifest will state, and is closed
@@ -150,9 +151,9 @@ class Spool:
         """Return the dock's reason for each waiting clip that it refused, by clip id."""
         return self._notes.refusals
 
-    def require_room(self) -> None:
-        """Raise StorageFullError where nothing more may be recorded."""
-        if not self.free_bytes():
+    def require_room(self, size: int = 0) -> None:
+        """Raise StorageFullError where no more than `size` bytes may be recorded."""
+        if self.free_bytes() <= size:
             raise StorageFullError(self._disk.space(self._folder).free)
 
     def free_bytes(self) -> int:
@@ -329,9 +330,7 @@ class Spool:
         content = files.manifest.read_bytes()
         receipts.check_speaks_of(stated, manifests.decode(content), hashlib.sha256(content).hexdigest())
         with self._lock:
-            self._notes.received(clip_id, stated)
-            self._disk.write_durably(files.receipt, receipt.content)
-            self._remove_received(files)
+            self._let_go(files, stated, receipt.content)
             if self._left():
                 self._is_left.set()  # there is more room now than when it was tried
         return stated
@@ -438,6 +437,20 @@ class Spool:
         self._disk.remove(files.growing)
         self._disk.remove(files.draft)
         self._disk.sync_folder(self._folder)
+
+    def _let_go(self, files: ClipFiles, stated: Receipt, receipt: bytes) -> None:
+        try:
+            self._notes.received(files.clip_id, stated)
+            self._disk.write_durably(files.receipt, receipt)
+            self._remove_received(files)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            # A rename takes no room, and what is removed then makes some: the signature's file stands for the receipt.
+            self._disk.rename(files.signature, files.receipt)
+            self._disk.sync_folder(self._folder)
+            self._remove_received(files)
+            self._notes.received(files.clip_id, stated)
 
     def _finish_removal(self, files: ClipFiles) -> Recovered:
         try:

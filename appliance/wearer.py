@@ -42,5 +42,5 @@ class Wearer:
 def _read(note: Path) -> str | None:
     try:
         return read_json(note.read_bytes(), _Note, "file wearer.json").wearer
-    except (FileNotFoundError, SchemaError):
+    except (OSError, SchemaError):
         return None  # the next dock says it anew

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,6 +98,7 @@ class Course:
     """How far a handing over has come, added up from its steps."""
 
     def __init__(self) -> None:
+        self.greeted: Greeted | None = None
         self.clips = 0
         self.bytes = 0
         self.delivered = 0
@@ -112,7 +114,7 @@ class Course:
         """Add a step."""
         match step:
             case Greeted():
-                self.clips, self.bytes = step.clips, step.bytes
+                self.greeted, self.clips, self.bytes = step, step.clips, step.bytes
             case Sent() | Uploaded():
                 self._sent[step.clip_id] = step.bytes
             case Deleted():
@@ -201,6 +203,8 @@ class Delivery:
 
         try:
             self._offload.run(take, is_stopping)
+            if course.greeted:
+                self._learn_wearer(course.greeted.wearer)
         except (MirrorcamError, OSError) as error:
             self._fail(_sentence_of(error), is_stopping)
         else:
@@ -236,7 +240,8 @@ class Delivery:
         match step:
             case Greeted():
                 self._journal.greeted(step.dock_id, clips=step.clips, size=step.bytes)
-                self._learn_wearer(step.wearer)
+                with suppress(OSError):  # as from a full storage: it is learned again when the clips are gone
+                    self._learn_wearer(step.wearer)
             case Uploaded():
                 self._journal.uploaded(step.clip_id, size=step.bytes)
             case Received():

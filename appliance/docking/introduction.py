@@ -1,5 +1,6 @@
 """What the unit and the dock tell each other first: how the unit is; what time it is, who wears it, by which policy."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -73,7 +74,7 @@ def read_welcome(document: Signed, authority: Authority, unit_id: str, shown: x5
 def greet(installation: Installation, gauge: Gauge, dock: DockClient, authority: Authority) -> Welcome:
     """Greet the dock, and set the clock by it unless the dock doubts its own.
 
-    Raises as DockClient and `read_welcome` do, or OSError.
+    Raises as DockClient and `read_welcome` do, or OSError where the spool cannot be read.
     """
     clock = installation.clock
     asked = clock.monotonic()
@@ -82,14 +83,18 @@ def greet(installation: Installation, gauge: Gauge, dock: DockClient, authority:
         raise DockAnswerError("it came without a certificate")
     welcome = read_welcome(document, authority, installation.settings.unit_id, dock.certificate)
     if welcome.time_is_trusted:
-        clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
+        with suppress(
+            OSError
+        ):  # a full storage is emptied by what comes next, and the next docking tells the time again
+            clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
     return welcome
 
 
 def take_revocations(installation: Installation, authority: Authority, welcome: Welcome) -> Authority:
     """Keep the dock's list of revoked certificates if it is newer than ours, and return the authority with the newest.
 
-    Raises CertificateError for a list that is not the authority's, or OSError.
+    Where it cannot be kept it is in force for this docking, and the next brings it again. Raises CertificateError for a
+    list that is not the authority's.
     """
     try:
         revocations = x509.load_pem_x509_crl(welcome.revocations)
@@ -98,7 +103,8 @@ def take_revocations(installation: Installation, authority: Authority, welcome: 
     renewed = authority.renewed(revocations)
     if renewed is None:
         return authority
-    installation.folder.keep_revocations(welcome.revocations)
+    with suppress(OSError):
+        installation.folder.keep_revocations(welcome.revocations)
     return renewed
 
 

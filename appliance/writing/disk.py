@@ -1,11 +1,15 @@
 """What the spool does to its disk, one method each, so that a test can make any of them slow or break it."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from evidence.durable import sync_folder, write_durably
+
+# What a system says (errno) where there is no room.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _PIECE_BYTES = 1 << 20
 

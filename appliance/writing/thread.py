@@ -1,7 +1,6 @@
 """The writer thread: takes a clip's packets in their order, and is the only one that waits for the disk."""
 
 import contextlib
-import errno
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -11,8 +10,9 @@ from datetime import datetime, timedelta
 from appliance.camera import AudioTrack, CameraError, Kind, Packet, VideoTrack
 from appliance.clock import Clock
 from appliance.ring import overwrite
-from appliance.spool import Ending, Spool, StorageFullError
+from appliance.spool import FLOOR_BYTES, Ending, Spool, StorageFullError
 from appliance.writing.clip_writer import ClipWriter, Progress
+from appliance.writing.disk import FULL
 from appliance.writing.muxer import has_parameter_sets
 from evidence.age import Recipient, parse_recipient
 from evidence.errors import MirrorcamError
@@ -23,6 +23,10 @@ from evidence.strict import in_utc
 # The writer looks up this often even when nothing comes.
 IDLE_SECONDS = 0.5
 
+# The room is looked at with each sync, and after so many bytes between two: what the ring held comes all at once. It is
+# a quarter of what is kept free for closing.
+LOOK_BYTES = FLOOR_BYTES // 4
+
 # What the wearer is told when a clip ends by itself.
 SENTENCES: dict[EndedBy, str] = {
     "storage-full": "The storage is full, recording has stopped: put this unit on the dock.",
@@ -30,7 +34,6 @@ SENTENCES: dict[EndedBy, str] = {
     "storage-failed": "The storage has failed, recording has stopped: change this unit.",
     "camera-failed": "No usable picture comes from the camera, so nothing more is recorded: change this unit.",
 }
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class WriterThread:
 
         self._touch: Touch | None = None
         self._clip: ClipWriter | None = None
+        self._looked_at = 0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
@@ -215,10 +219,12 @@ class WriterThread:
 
     def _look_after(self, clip: ClipWriter) -> None:
         """Show how far the clip has come, and end it while there is still room to close it; raises OSError."""
-        if self.writing and clip.progress is self.writing.progress:
+        size = clip.growing.size
+        if self.writing and clip.progress is self.writing.progress and size - self._looked_at < LOOK_BYTES:
             return
         assert self._touch is not None  # noqa: S101 – a clip has its touch
         self.writing = Writing(self._touch.clip_id, self._touch.monotonic, clip.progress)
+        self._looked_at = size
         if not self._spool.free_bytes():
             self._break_off("storage-full")
 
@@ -302,6 +308,6 @@ def _ending(clip: ClipWriter, stop: Stop) -> Ending:
 
 
 def _ended_by(error: OSError | MirrorcamError) -> EndedBy:
-    if isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in _FULL):
+    if isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in FULL):
         return "storage-full"
     return "storage-failed"

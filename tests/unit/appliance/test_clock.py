@@ -153,12 +153,18 @@ def test_a_memory_of_a_time_that_nobody_lives_in_is_no_memory(
     assert clock.quality() == UNKNOWN
 
 
-def test_a_memory_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+def test_a_time_that_cannot_be_remembered_is_known_until_the_next_boot(tmp_path: Path) -> None:
     system = System(tmp_path / "gone")
     clock = system.clock()
     with pytest.raises(FileNotFoundError):
         clock.learn(DOCK_TIME, uncertainty_seconds=0)
-    assert clock.quality() == UNKNOWN
+    assert (clock.utc(), clock.quality().last_sync) == (DOCK_TIME, DOCK_TIME)
+    assert system.clock().quality() == UNKNOWN
+
+
+def test_a_memory_that_cannot_be_read_is_no_memory(system: System) -> None:
+    system.memory.mkdir()  # who reads it gets an OSError
+    assert system.clock().quality() == UNKNOWN
 
 
 def test_the_memory_is_nobody_elses_to_read(system: System) -> None:

@@ -1,7 +1,9 @@
 """Handing over in the background: what the wearer reads on the way, what the unit is told, and how it is broken off."""
 
+import errno
 import io
 import json
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -76,14 +78,21 @@ class Bench:
         self.output = io.StringIO()
         self.news: list[News] = []
         self.wearers: list[str | None] = []
+        self.is_full = False
         self.delivery = Delivery(
             offload,
             Unit(folder).spool(),
             journal=Journal(self.output),
-            learn_wearer=self.wearers.append,
+            learn_wearer=self.learn_wearer,
             tell=self.news.append,
             updating=updating,
         )
+
+    def learn_wearer(self, wearer: str | None) -> None:
+        if self.is_full:
+            self.is_full = False
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.wearers.append(wearer)
 
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.output.getvalue().splitlines()]
@@ -95,8 +104,17 @@ def test_every_step_is_logged_and_the_end_is_told(tmp_path: Path) -> None:
     until(lambda: bool(bench.news))
     assert bench.news == [News(Event.OFFLOADED)]
     assert bench.events() == ["docked", "greeted", "uploaded", "receipt", "deleted", "refused", "offloaded"]
-    assert bench.wearers == ["wearer-7"]
+    assert set(bench.wearers) == {"wearer-7"}
     assert bench.delivery.message == messages.dock_refused(1)
+
+
+def test_a_wearer_who_cannot_be_noted_keeps_no_clip_here_and_is_noted_when_there_is_room(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Script([*ONE_OF_TWO, Deleted(FIRST)]))
+    bench.is_full = True
+    bench.delivery.start()
+    until(lambda: bool(bench.news))
+    assert bench.events()[-2:] == ["deleted", "offloaded"]
+    assert (bench.wearers, bench.news) == (["wearer-7"], [News(Event.OFFLOADED)])
 
 
 def test_the_wearer_is_in_no_line_of_the_log(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_recovering_finishes_what_a_power_cut_left_of_a_new_policy(folder: UnitF
     assert not (folder.path / "policy.arriving").exists()
 
 
+def test_a_new_policy_that_cannot_be_put_in_its_place_is_in_force_all_the_same(folder: UnitFolder) -> None:
+    document = folder.policy().document
+    (folder.path / "policy.arriving").write_bytes(write_json(document))
+    folder.policy_file.unlink()
+    folder.policy_file.mkdir()  # who replaces it gets an OSError
+    installation = Installation.open(folder.path)
+    assert installation.recover() == ()
+    assert installation.folder.policy().document == document
+
+
 def test_a_clip_of_an_earlier_start_waits(folder: UnitFolder) -> None:
     clip = Worn.open(folder).clip()
     assert [waiting.clip_id for waiting in Installation.open(folder.path).spool.waiting()] == [clip.clip_id]

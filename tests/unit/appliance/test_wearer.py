@@ -44,3 +44,9 @@ def test_a_damaged_note_is_as_good_as_none(tmp_path: Path) -> None:
     note = tmp_path / "wearer.json"
     note.write_text('{"schema": "mirrorcam/wearer/1", "wearer": "a name, as nobody writes it"')
     assert Wearer(note).current() == NOBODY
+
+
+def test_a_note_that_cannot_be_read_names_nobody(tmp_path: Path) -> None:
+    note = tmp_path / "wearer.json"
+    note.mkdir()  # who reads it gets an OSError
+    assert Wearer(note).current() == NOBODY
