@@ -47,7 +47,7 @@ class RecorderStatus:
 
     `writing` is true only while bytes really become durable, which goes on for a moment after `end`. `clip_id` and
     `started` (monotonic seconds, at the touch) are of the clip that is being written or was asked for. `failure` is a
-    sentence for the wearer, and stays until the next clip begins.
+    sentence for the wearer on the clip that ran last, and stays until the next begins.
     """
 
     writing: bool
@@ -247,9 +247,10 @@ class Recorder:
 
     def _cut(self, clip_id: str, sentence: str) -> None:
         with self._gate:
-            if self._current and self._current.clip_id == clip_id:
-                self._current = self._next = None
-                self._is_passing_over = False
+            if self._current and self._current.clip_id != clip_id:
+                return  # it was over already; the clip that runs is none the worse for it
+            self._current = self._next = None
+            self._is_passing_over = False
             self._failure = sentence
 
     def _age_ring(self) -> None:

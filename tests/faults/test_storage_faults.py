@@ -150,6 +150,32 @@ def test_a_clip_whose_closing_fails_anywhere_is_closed_before_the_next_one(
     recorder.shut_down(PATIENCE)
 
 
+@pytest.mark.parametrize("ended_by", ["longest-clip", "wearer"])
+@pytest.mark.parametrize("method", ["sync", "write_durably", "rename"])
+def test_a_clip_that_is_recorded_well_goes_on_where_the_one_before_could_not_be_closed(
+    method: str, ended_by: EndedBy, tmp_path: Path
+) -> None:
+    disk, unit, hand = FailingDisk(), Unit(tmp_path), Hand()
+    spool = unit.spool(disk)
+    recorder = unit.recorder(spool, hand=hand, pre_record_seconds=0)
+    packets = pictures(6, start_us=round(hand.seconds * 1_000_000))
+    first = recorder.begin(wearer="w")
+    lead(recorder, hand, packets[:60])
+    disk.fail(errno.EIO, method, times=1)
+    recorder.end(ended_by)
+    second = recorder.begin(wearer="w")
+    lead(recorder, hand, packets[60:120])
+    status = recorder.status()
+    assert (status.failure, status.clip_id, status.writing) == (None, second, True)
+    lead(recorder, hand, packets[120:])
+    recorder.end("wearer")
+    assert recorder.shut_down(PATIENCE)
+    close_left(spool)
+    clips = checked(unit, spool)
+    assert [clip.clip_id for clip in clips] == [first, second]
+    assert (clips[1].manifest.complete, clips[1].manifest.frames_written) == (True, 120)
+
+
 def test_a_disk_that_fills_up_stops_loudly_before_the_clip_can_no_longer_be_closed(tmp_path: Path) -> None:
     disk = FullDisk(room=FLOOR + 3_000_000)
     unit = Unit(tmp_path)
