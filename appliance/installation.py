@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from appliance.clock import Clock
-from appliance.recovered import Recovered
+from appliance.recovered import BrokenOff, Recovered
 from appliance.settings import NotEnrolledError, UnitFolder, UnitSettings
 from appliance.spool import Spool
 from appliance.updates.running import running
@@ -22,7 +22,7 @@ from evidence.release import ReleaseFileError
 from evidence.signature import Signer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# A service that died is started again within seconds; after longer than this the wearer has noticed that it is off.
+# A service or a camera that died is back within seconds; after longer than this the wearer has noticed that it is off.
 GO_ON_SECONDS = 60.0
 
 
@@ -81,16 +81,15 @@ class Installation:
             facts=UnitFacts(settings.unit_id, software(), boot_id),
         )
 
-    def is_to_go_on(self, recovered: Recovered) -> bool:
-        """Tell whether the wearer of a recovered clip must believe that it still records.
+    def clip_to_go_on(self, recovered: Sequence[Recovered]) -> str | None:
+        """Return the clip of which its wearer must believe that it still records, None where there is none.
 
-        That is so in the boot in which it broke off, for a short time. Where the system's clock was set forward while
-        it ran, it is taken to have broken off just now: recording for nothing is heard, and not recording is not.
+        It is one that broke off in this boot, a short time ago, by a crash; or by a camera's failure, for which the
+        process before made way for this one. Where the system's clock was set forward while it ran, it is taken to have
+        broken off just now: recording for nothing is heard, and not recording is not.
         """
-        broken_off = recovered.broken_off
-        if broken_off is None or broken_off.boot_id != self.facts.boot_id:
-            return False
-        return self.clock.monotonic() - broken_off.monotonic <= GO_ON_SECONDS
+        cut = [each.clip_id for each in recovered if self._is_to_go_on(each.broken_off)]
+        return cut[-1] if cut else self._clip_that_its_camera_failed()
 
     def recover(self) -> tuple[Recovered, ...]:
         """Find what a power cut left undone, as the spool does; for who works here `exclusively`. Raises OSError."""
@@ -115,6 +114,20 @@ class Installation:
                 return False
         except UnitRunsError:
             return True
+
+    def _is_to_go_on(self, broken_off: BrokenOff | None) -> bool:
+        if broken_off is None or broken_off.boot_id != self.facts.boot_id:
+            return False
+        return self.clock.monotonic() - broken_off.monotonic <= GO_ON_SECONDS
+
+    def _clip_that_its_camera_failed(self) -> str | None:
+        waiting = self.spool.waiting()
+        newest = waiting[-1].manifest if waiting else None
+        if newest is None or newest.ended_by != "camera-failed" or newest.ended_at is None:
+            return None
+        length = max(0.0, (newest.ended_at - newest.started_at).total_seconds())
+        ended = BrokenOff(newest.boot_id, newest.started_monotonic_seconds + length)
+        return newest.clip_id if self._is_to_go_on(ended) else None
 
     def _lock(self, descriptor: int) -> None:
         try:

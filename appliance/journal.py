@@ -128,7 +128,7 @@ class Journal:
         self._log.info("recording_started", clip_id=clip_id, pre_record_seconds=round(pre_record_seconds, 3))
 
     def resumed(self, clip_id: str, *, after: str) -> None:
-        """Tell that a clip was begun because the one before, `after`, was cut off by a crash in this boot."""
+        """Tell that a clip was begun because the one before, `after`, broke off: by its camera's failure or a crash."""
         self._log.warning("resumed", clip_id=clip_id, after=after)
 
     def first_durable(self, clip_id: str, *, seconds: float) -> None:

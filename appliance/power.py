@@ -179,13 +179,13 @@ def _assemble(
     def hear(error: CameraError | None) -> None:
         tell(News(Event.NO_MICROPHONE, str(error)) if error else News(Event.MICROPHONE_FOUND))
 
-    to_go_on = [each.clip_id for each in recovered if installation.is_to_go_on(each)]
+    to_go_on = installation.clip_to_go_on(recovered)
     recording = Recording(
         installation,
         open_camera=lambda policy: wishes.sources.open(settings, policy, hear),
         journal=journal,
         tell=tell,
-        broken_off=to_go_on[-1] if to_go_on else None,
+        broken_off=to_go_on,
     )
     journal.started(
         unit_id=settings.unit_id,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from appliance.camera import Camera, CameraError, Frame
 from appliance.clip_watch import ClipWatch
-from appliance.installation import Installation
+from appliance.installation import GO_ON_SECONDS, Installation
 from appliance.journal import Journal
 from appliance.recorder import RecorderStatus, StorageFailedError, StorageSlowError
 from appliance.spool import StorageFullError
@@ -33,7 +33,8 @@ class Recording:
     Works live until the unit is docked or switched off, because only then can the policy change; a camera that fails is
     started again within them. No new works begin while old ones still have something to write.
 
-    A clip that broke off goes on as soon as the camera gives something, until one is begun or the unit is docked.
+    A clip that broke off, by its camera's failure or a crash, goes on in a new one if the camera gives a picture within
+    a minute, and no clip has begun and the unit was not docked meanwhile.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Recording:
         tell: Callable[[News], None],
         broken_off: str | None = None,
     ) -> None:
-        """`tell` takes news from any thread; `broken_off` is the clip that is to go on in a new one.
+        """`tell` takes news from any thread; `broken_off` is the clip that a process before this one was writing.
 
         Raises as `UnitFolder.policy` when there is no good policy.
         """
@@ -53,7 +54,8 @@ class Recording:
         self._open_camera = open_camera
         self._journal = journal
         self._tell = tell
-        self._broken_off = broken_off
+        self._newest_clip = self._broken_off = broken_off
+        self._broken_off_at = installation.clock.monotonic()
         self._signed_policy = self._read_policy()
         self._works: Works | None = None
         self._unfinished: Works | None = None
@@ -122,15 +124,17 @@ class Recording:
             return News(Event.CLIP_REFUSED, str(error))
         self._failure_seen = None
         self._watch.begun(clip_id)
-        if self._broken_off is not None:
+        if self._broken_off is not None and self._is_to_go_on():
             self._journal.resumed(clip_id, after=self._broken_off)
-            self._broken_off = None
+        self._newest_clip, self._broken_off = clip_id, None
         return News(Event.CLIP_BEGUN)
 
     def end_clip(self, ended_by: EndedBy) -> None:
-        """End the running clip; harmless where it has ended by itself."""
+        """End the running clip; harmless where it has ended by itself. One that its camera has failed is to go on."""
         if self._works:
             self._works.end(ended_by)
+        if ended_by == "camera-failed":
+            self._broken_off, self._broken_off_at = self._newest_clip, self._installation.clock.monotonic()
 
     def observe(self) -> News | None:
         """Look after clips and camera; return what has gone wrong since the last look, one thing at a time."""
@@ -166,9 +170,13 @@ class Recording:
             self._open_camera(self.policy),
             self._installation,
             self._signed_policy,
-            on_ready=lambda: self._tell(News(Event.CAMERA_READY if self._broken_off is None else Event.RESUMED)),
+            on_ready=lambda: self._tell(News(Event.RESUMED if self._is_to_go_on() else Event.CAMERA_READY)),
             on_failure=lambda error: self._tell(News(Event.CAMERA_FAILED, str(error))),
         )
+
+    def _is_to_go_on(self) -> bool:
+        since = self._installation.clock.monotonic() - self._broken_off_at
+        return self._broken_off is not None and since <= GO_ON_SECONDS
 
     def _read_policy(self) -> SignedPolicy:
         return self._installation.folder.policy()

@@ -29,7 +29,7 @@ class Event(StrEnum):
     """What can happen to the unit."""
 
     CAMERA_READY = "camera ready"
-    RESUMED = "resumed"  # the camera is ready, and a recording that a crash cut off in this boot is to go on
+    RESUMED = "resumed"  # the camera is ready, and a recording that its failure or a crash has cut off is to go on
     CAMERA_FAILED = "camera failed"
     NOT_READY = "not ready"  # what the camera is to work with is missing: a good policy, a storage that keeps up
     CAMERA_RETRY_DUE = "camera retry due"
@@ -199,7 +199,6 @@ def _break_off(ended_by: EndedBy, then: Transition) -> Transition:
 def _while_writing(state: State) -> dict[tuple[State, Event], Transition]:
     """Return what ends a clip in either of the two states in which one is written."""
     return {
-        (state, Event.CAMERA_FAILED): _break_off("camera-failed", _WARN_AND_RETRY_CAMERA),
         (state, Event.STORAGE_FULL): _break_off("storage-full", _WARN),
         (state, Event.STORAGE_FAILED): _break_off("storage-failed", _WARN),
         (state, Event.STORAGE_SLOW): _break_off("storage-slow", _to(State.FAULT, Do.WARN, Arm(Timer.RECORD_AGAIN))),
@@ -256,6 +255,7 @@ _COMMON: Table = {
     (State.LIVE, Event.TOUCHED): _to(State.LIVE, Do.BEGIN_CLIP),
     (State.LIVE, Event.LIVE_TIMED_OUT): _to(State.STANDBY),
     **_while_writing(State.RECORDING),
+    (State.RECORDING, Event.CAMERA_FAILED): _break_off("camera-failed", _WARN_AND_RETRY_CAMERA),
     (State.RECORDING, Event.TOUCHED): _to(State.RECORDING, Arm(Timer.HOLD)),
     (State.RECORDING, Event.RELEASED): _to(State.RECORDING, Disarm(Timer.HOLD)),
     (State.RECORDING, Event.REMINDER_DUE): _to(State.RECORDING, Do.REMIND, Arm(Timer.REMINDER)),
@@ -263,6 +263,8 @@ _COMMON: Table = {
     (State.RECORDING, Event.CLIP_BEGUN): _to(State.RECORDING, Arm(Timer.LONGEST_CLIP)),
     (State.RECORDING, Event.CLIP_REFUSED): _WARN,
     **_while_writing(State.POST_RECORDING),
+    # The wearer has ended it, and so it does not go on when the camera is back.
+    (State.POST_RECORDING, Event.CAMERA_FAILED): _break_off("wearer", _WARN_AND_RETRY_CAMERA),
     (State.POST_RECORDING, Event.TOUCHED): _to(State.RECORDING),
     (State.POST_RECORDING, Event.REMINDER_DUE): _to(State.POST_RECORDING, Arm(Timer.REMINDER)),
     (State.POST_RECORDING, Event.POST_RECORD_OVER): _end("wearer", _to(State.STANDBY)),

@@ -266,7 +266,7 @@ class Unit:
                 self._face.announce(messages.GOES_ON)
 
     def _note_trouble(self, news: News, before: State) -> None:
-        trouble = messages.trouble(news, was_recording=before in _WRITING)
+        trouble = messages.trouble(news, was_recording=before is State.RECORDING)
         if trouble:
             self._face.trouble(BRINGS.get(news.event), trouble)
         if trouble or news.event is Event.DISPLAY_LOST:  # which nobody could read

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from appliance.spool import Ending
 from appliance.writing.clip_files import GrowingFile
 from evidence.age import X25519Identity, seal_bytes
 from evidence.identifiers import new_clip_id
-from evidence.manifest import ClockQuality, Manifest
+from evidence.manifest import ClockQuality, EndedBy, Manifest
 from tests.dock import SealedClip
 from tests.pki import Identity, Pki, policy_toml, write_policy
 from tests.recording import close_left
@@ -94,11 +95,11 @@ class Worn:
         close_left(installation.spool)
         return cls(installation)
 
-    def clip(self, size: int = 200_000) -> SealedClip:
-        """Record a clip of `size` random bytes, sealed, and return it as it lies in the spool."""
+    def clip(self, size: int = 200_000, *, ended_by: EndedBy = "wearer", ended_seconds_ago: float = 0.0) -> SealedClip:
+        """Record a clip of `size` random bytes and a minute, sealed, and return it as it lies in the spool."""
         spool = self.installation.spool
-        growing = self._growing(size)
-        spool.close_clip(growing, Ending("wearer", datetime.now(UTC).replace(microsecond=0), 1500, 0))
+        growing = self._growing(size, ended_seconds_ago=ended_seconds_ago)
+        spool.close_clip(growing, Ending(ended_by, datetime.now(UTC).replace(microsecond=0), 1500, 0))
         waiting = next(clip for clip in spool.waiting() if clip.clip_id == growing.files.clip_id)
         return SealedClip(
             waiting.manifest,
@@ -114,7 +115,7 @@ class Worn:
         self.installation.spool.close_cut_clip(growing, Ending("storage-failed", growing.draft.started_at, 1500, 0))
         return growing.files.clip_id
 
-    def _growing(self, size: int) -> GrowingFile:
+    def _growing(self, size: int, *, ended_seconds_ago: float = 0.0) -> GrowingFile:
         sealed = seal_bytes(os.urandom(size), [RECIPIENT])
         now = datetime.now(UTC).replace(microsecond=0)
         clip_id = new_clip_id(now)
@@ -127,7 +128,7 @@ class Worn:
             started_at=now - timedelta(minutes=1),
             ended_at=None,
             clock=ClockQuality(last_sync=None, estimated_error_seconds=None),
-            started_monotonic_seconds=100.0,
+            started_monotonic_seconds=max(0.0, time.monotonic() - 60 - ended_seconds_ago),
             boot_id=self.installation.facts.boot_id,
             pre_record_seconds=3.0,
             frames_written=None,

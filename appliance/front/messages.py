@@ -72,6 +72,7 @@ def recovered(remains: Remains) -> Message | None:
     return _RECOVERED.get(remains)
 
 
+_GOES_ON_LATER = "All before is safe. It goes on if the camera is back within a minute. If not, hand the unit in."
 _HEADLINES = {
     Event.CAMERA_FAILED: "No camera",
     Event.NOT_READY: "Not ready to record",
@@ -90,9 +91,9 @@ def trouble(news: News, *, was_recording: bool) -> Message | None:
     if headline is None:
         return None
     if news.event is Event.CAMERA_FAILED:
-        safe = "The recording up to now is safe. " if was_recording else ""
-        sentence = f"{safe}The unit keeps trying. If this stays, hand it in."
-        return Message("Recording has stopped: no camera" if was_recording else headline, sentence, Tone.FAULT)
+        if was_recording:
+            return Message("Recording has stopped: no camera", _GOES_ON_LATER, Tone.FAULT)
+        return Message(headline, "The unit keeps trying. If this stays, hand it in.", Tone.FAULT)
     return Message(headline, news.sentence, Tone.FAULT)
 
 

@@ -131,6 +131,59 @@ class TestTheCamera:
             unit.say("quit")
             assert unit.end() == 0
 
+    def test_that_blinks_while_recording_is_recorded_on_in_a_new_clip(self, folder: UnitFolder, tmp_path: Path) -> None:
+        footage, away = film(tmp_path / "film.mp4", pictures=50), tmp_path / "away.mp4"
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}") as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            unit.wait_for("first_durable")
+            footage.rename(away)  # it is opened anew at its end, and not there
+            cut = unit.wait_for("recording_ended")
+            away.rename(footage)
+            resumed = unit.wait_for("resumed")
+            assert (cut["ended_by"], resumed["after"]) == ("camera-failed", cut["clip_id"])
+            assert unit.wait_for("told")["headline"] == "Recording goes on after a fault"
+            unit.wait_for("first_durable", count=2)
+            assert unit.events.count("standby") == 1
+            unit.say("hold 2.2")
+            ended = unit.wait_for("recording_ended", count=2)
+            assert (ended["clip_id"], ended["ended_by"]) == (resumed["clip_id"], "wearer")
+
+    def test_that_blinks_while_the_unit_is_docked_and_taken_off_records_nothing(
+        self, folder: UnitFolder, tmp_path: Path
+    ) -> None:
+        footage, away = film(tmp_path / "film.mp4", pictures=50), tmp_path / "away.mp4"
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}") as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            unit.wait_for("first_durable")
+            footage.rename(away)
+            unit.wait_for("recording_ended")
+            unit.say("dock")
+            unit.wait_for("docked")
+            away.rename(footage)
+            unit.say("undock")
+            unit.wait_for("standby", count=2)
+            assert "resumed" not in unit.events
+
+    def test_that_comes_back_in_a_new_process_alone_is_recorded_on_there(
+        self, folder: UnitFolder, tmp_path: Path
+    ) -> None:
+        footage, away = film(tmp_path / "film.mp4", pictures=50), tmp_path / "away.mp4"
+        managed = environment(NOTIFY_SOCKET=f"@{tmp_path.name}-nobody")
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}", with_environment=managed) as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            unit.wait_for("first_durable")
+            footage.rename(away)
+            assert unit.end() == 5
+            cut = unit.wait_for("recording_ended")
+        away.rename(footage)
+        with running_unit(folder.path, "--headless", camera=f"file:{footage}") as again:
+            assert again.wait_for("resumed")["after"] == cut["clip_id"]
+            again.wait_for("first_durable")
+            assert "standby" not in again.events
+
     def test_that_does_not_come_back_ends_a_process_that_is_started_again(
         self, folder: UnitFolder, tmp_path: Path
     ) -> None:

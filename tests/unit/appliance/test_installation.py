@@ -7,6 +7,7 @@ import pytest
 from appliance.installation import Installation, UnitRunsError
 from appliance.recovered import BrokenOff, Recovered, Remains
 from appliance.settings import NotEnrolledError, UnitFolder
+from evidence.manifest import EndedBy
 from evidence.policy import read_signed
 from evidence.signature import Signed
 from evidence.strict import write_json
@@ -74,11 +75,24 @@ def test_a_clip_that_broke_off_in_this_boot_goes_on_for_a_minute(
 ) -> None:
     installation = Installation.open(folder.path)
     then = BrokenOff(installation.facts.boot_id, installation.clock.monotonic() - seconds_ago)
-    assert installation.is_to_go_on(Recovered("id", Remains.CUT, "cut", then)) is is_fresh
+    assert installation.clip_to_go_on([Recovered("id", Remains.CUT, "cut", then)]) == ("id" if is_fresh else None)
 
 
 def test_a_clip_that_broke_off_in_another_boot_or_was_ended_does_not_go_on(folder: UnitFolder) -> None:
     installation = Installation.open(folder.path)
     then = BrokenOff("another", installation.clock.monotonic())
-    assert not installation.is_to_go_on(Recovered("id", Remains.CUT, "cut", then))
-    assert not installation.is_to_go_on(Recovered("id", Remains.WHOLE, "closed"))
+    assert installation.clip_to_go_on([Recovered("id", Remains.CUT, "cut", then)]) is None
+    assert installation.clip_to_go_on([Recovered("id", Remains.WHOLE, "closed")]) is None
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "seconds_ago", "is_fresh"),
+    [("camera-failed", 59, True), ("camera-failed", 61, False), ("wearer", 0, False)],
+)
+def test_the_newest_clip_goes_on_in_another_process_where_its_camera_has_just_failed_it(
+    folder: UnitFolder, *, ended_by: EndedBy, seconds_ago: float, is_fresh: bool
+) -> None:
+    worn = Worn.open(folder)
+    worn.clip(ended_by="camera-failed", ended_seconds_ago=90)
+    newest = worn.clip(ended_by=ended_by, ended_seconds_ago=seconds_ago)
+    assert Installation.open(folder.path).clip_to_go_on([]) == (newest.manifest.clip_id if is_fresh else None)

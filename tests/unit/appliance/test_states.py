@@ -183,7 +183,7 @@ def test_the_longest_clip_goes_on_in_the_next_clip_without_a_tone() -> None:
     assert done == [EndClip("longest-clip"), Do.BEGIN_CLIP, Arm(Timer.LONGEST_CLIP)]
 
 
-def test_a_camera_that_dies_ends_the_clip_warns_and_is_retried_until_it_is_back() -> None:
+def test_a_camera_that_dies_ends_the_clip_warns_and_is_retried_until_standby_if_that_takes_long() -> None:
     table = table_for(policy())
     state, done = walk(table, Event.CAMERA_FAILED, start=State.RECORDING)
     assert state is State.FAULT
@@ -193,6 +193,20 @@ def test_a_camera_that_dies_ends_the_clip_warns_and_is_retried_until_it_is_back(
         State.STANDBY,
         [Do.START_CAMERA, Arm(Timer.CAMERA_RETRY), Do.START_CAMERA],
     )
+
+
+def test_a_camera_that_blinks_is_recorded_on_for_its_wearer_who_touched_once_believes_that_it_records() -> None:
+    events = [Event.CAMERA_FAILED, Event.CAMERA_RETRY_DUE, Event.RESUMED, Event.CLIP_BEGUN]
+    state, done = walk(table_for(policy()), *events, start=State.RECORDING)
+    assert state is State.RECORDING
+    assert done[:5] == [EndClip("camera-failed"), Do.WARN, Arm(Timer.CAMERA_RETRY), Do.START_CAMERA, Do.BEGIN_CLIP]
+    assert Do.SIGNAL_START in done
+
+
+def test_a_camera_that_dies_in_the_last_seconds_leaves_a_clip_that_its_wearer_has_ended() -> None:
+    state, done = walk(table_for(policy(post_record_seconds=30)), Event.CAMERA_FAILED, start=State.POST_RECORDING)
+    assert state is State.FAULT
+    assert done == [EndClip("wearer"), Do.WARN, Arm(Timer.CAMERA_RETRY)]
 
 
 @pytest.mark.parametrize(
