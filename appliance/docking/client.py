@@ -4,7 +4,8 @@ import base64
 import re
 import socket
 import ssl
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -193,18 +194,16 @@ class DockClient:
     def bundle(self, sha256: str, start: int) -> Generator[bytes]:
         """Yield the bytes of the bundle that is offered, from byte `start` on; closing it ends the connection."""
         headers = {"Range": f"bytes={start}-"} if start else {}
-        try:
-            with self._http.stream("GET", BUNDLE_PATH.format(sha256=sha256), headers=headers) as response:
-                if not response.is_success:
-                    body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
-                    _raise_refusal(httpx.Response(response.status_code, content=body))
-                if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                    raise DockAnswerError(f"it does not go on with the update at byte {start}")
-                if "Content-Encoding" in response.headers:
-                    raise DockAnswerError("it is packed, which nobody asked for")
-                yield from response.iter_raw(_BLOCK)
-        except httpx.HTTPError as error:
-            raise self._explained(error) from error
+        path = BUNDLE_PATH.format(sha256=sha256)
+        with self._explaining(), self._http.stream("GET", path, headers=headers) as response:
+            if not response.is_success:
+                body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
+                _raise_refusal(httpx.Response(response.status_code, content=body))
+            if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise DockAnswerError(f"it does not go on with the update at byte {start}")
+            if "Content-Encoding" in response.headers:
+                raise DockAnswerError("it is packed, which nobody asked for")
+            yield from response.iter_raw(_BLOCK)
 
     def tell_outcome(self, outcome: UpdateOutcome) -> None:
         """Tell what became of an update."""
@@ -235,15 +234,27 @@ class DockClient:
         content: bytes | Iterable[bytes] | None = None,
         timeout: httpx.Timeout = _PATIENCE,
     ) -> httpx.Response:
+        exchange = self._http.stream(method, path, headers=headers, content=content, timeout=timeout)
+        with self._explaining(), exchange as response:
+            self._stream = response.extensions.get("network_stream")
+            if "Content-Encoding" in response.headers:  # httpx would unpack it, a thousand bytes for each one
+                raise DockAnswerError("it is packed, which nobody asked for")
+            body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
+            return httpx.Response(response.status_code, headers=response.headers, content=body)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Raise what a failed exchange means instead of its error.
+
+        httpx works out where any answer leads to, though nobody follows it: what is no address is httpx.InvalidURL to
+        it, or for a port or a name a ValueError.
+        """
         try:
-            with self._http.stream(method, path, headers=headers, content=content, timeout=timeout) as response:
-                self._stream = response.extensions.get("network_stream")
-                if "Content-Encoding" in response.headers:  # httpx would unpack it, a thousand bytes for each one
-                    raise DockAnswerError("it is packed, which nobody asked for")
-                body = b"".join(_at_most(response.iter_raw(), MAX_ANSWER))
-                return httpx.Response(response.status_code, headers=response.headers, content=body)
+            yield
         except httpx.HTTPError as error:
             raise self._explained(error) from error
+        except (httpx.InvalidURL, ValueError) as error:
+            raise DockAnswerError("it leads to no place at all") from error
 
     def _explained(self, error: httpx.HTTPError) -> MirrorcamError:
         """Return what a failed exchange means; the reason behind a failed handshake is in what it was raised from."""

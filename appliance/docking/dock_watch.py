@@ -83,6 +83,13 @@ class DockWatch:
         if self._is_stopping.is_set():
             return
         self._tell(News(Event.DOCKED))
+        try:
+            self._wait_for_the_end_of(dock)
+        finally:  # a mistake of ours that ends this thread must not leave the unit docked
+            if not self._is_stopping.is_set():
+                self._tell(News(Event.UNDOCKED))
+
+    def _wait_for_the_end_of(self, dock: DockClient) -> None:
         failures = 0
         while failures < _FAILURES:
             if not failures:
@@ -92,7 +99,6 @@ class DockWatch:
             before = self._progress()
             is_there = self._answers(dock) or self._progress() != before
             failures = 0 if is_there else failures + 1
-        self._tell(News(Event.UNDOCKED))
 
     def _answers(self, dock: DockClient) -> bool:
         try:

@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.docking.client import DockAnswerError, DockRefusedError
+from appliance.docking.client import DockAnswerError, DockClient, DockRefusedError
 from appliance.docking.introduction import WelcomeDiffersError
+from appliance.docking.tls import context_for
 from dock_station.catalogue.schema import migrate
 from dock_station.clock import utc_now
 from dock_station.dock import Dock
@@ -282,6 +283,17 @@ class TestWhatItSays:
         mouth.lies[request_] = lambda _: answer
         self.fails(dock, unit, mouth, DockAnswerError, words)
 
+    @pytest.mark.parametrize("place", ["//xn--", "http:..a", ":https://["])
+    def test_an_answer_that_leads_to_no_place_at_all_is_refused(
+        self, dock: RunningDock, unit: Worn, mouth: Mouth, place: str
+    ) -> None:
+        nowhere = Answer("302 Found", {"Location": place}, b"")
+        mouth.lies[("GET", "/0")] = lambda _: nowhere
+        with dock_client(unit) as client, pytest.raises(DockAnswerError, match="leads to no place"):
+            list(client.bundle("0", 0))
+        mouth.lies[GREETING] = lambda _: nowhere
+        self.fails(dock, unit, mouth, DockAnswerError, "leads to no place")
+
     def test_an_answer_that_is_packed_is_not_unpacked(self, dock: RunningDock, unit: Worn, mouth: Mouth) -> None:
         # A MiB of it would be a GiB in the memory of a unit that has half of that.
         packed = gzip.compress(bytes(64 << 20))
@@ -336,6 +348,11 @@ def second_dock(tmp_path: Path, pki: Pki) -> DockFolder:
     migrate(dock.catalogue)
     dock.close()
     return folder
+
+
+def dock_client(unit: Worn) -> DockClient:
+    folder = unit.installation.folder
+    return DockClient(unit.installation.settings.dock_url, context_for(folder, folder.authority()), "mirrorcam test")
 
 
 def moved_to(unit: Worn, dock: RunningDock) -> Worn:

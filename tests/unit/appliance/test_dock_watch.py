@@ -163,6 +163,35 @@ def test_one_question_without_an_answer_does_not_undock(tmp_path: Path) -> None:
         laptop.close()
 
 
+def test_an_answer_that_leads_to_no_place_at_all_undocks_the_unit_and_the_watch_goes_on(tmp_path: Path) -> None:
+    pki = Pki()
+    nowhere = b"HTTP/1.1 302 Found\r\nLocation: //xn--\r\nContent-Length: 0\r\n\r\n"
+    left = iter((OK, nowhere, nowhere))
+    laptop = Laptop(speak_tls(pki.dock("dock-1"), tmp_path, say=lambda: next(left, OK)))
+    try:
+        unit = Worn.open(enrol(tmp_path / "unit", pki, f"https://localhost:{laptop.port}"))
+        socket_path = tmp_path / "cable.sock"
+        with running_cable(unit.installation.folder.path, socket_path), watching(unit, socket_path, beat=0.1) as told:
+            until(lambda: told.news[:3] == [DOCKED, UNDOCKED, DOCKED])
+        assert "leads to no place" in told.foreign[0]
+    finally:
+        laptop.close()
+
+
+def test_a_watch_that_ends_by_a_mistake_of_ours_leaves_no_unit_docked(
+    unit: Worn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
+    socket_path = tmp_path / "cable.sock"
+    with (
+        running_cable(unit.installation.folder.path, socket_path),
+        watching(unit, socket_path, progress=lambda: 1 // 0, beat=0.1) as told,
+    ):
+        assert died.wait(30)
+        assert told.news == [DOCKED, UNDOCKED]
+
+
 def test_a_clip_is_handed_over_through_the_cable_while_the_dock_is_watched(
     dock: RunningDock, unit: Worn, tmp_path: Path
 ) -> None:
@@ -212,7 +241,9 @@ class Laptop:
 OK = b"HTTP/1.1 204 No Content\r\nTus-Version: 1.0.0\r\nContent-Length: 0\r\n\r\n"
 
 
-def speak_tls(identity: Identity, folder: Path, answers: int = 1000) -> Callable[[socket.socket], None]:
+def speak_tls(
+    identity: Identity, folder: Path, answers: int = 1000, say: Callable[[], bytes] = lambda: OK
+) -> Callable[[socket.socket], None]:
     """Answer so many questions as a dock with this certificate would, and hang up at the next."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     identity.write(folder / "laptop.key", folder / "laptop.crt")
@@ -222,7 +253,7 @@ def speak_tls(identity: Identity, folder: Path, answers: int = 1000) -> Callable
         with context.wrap_socket(connection, server_side=True) as tls:
             for _ in range(answers):
                 if tls.recv(4096):
-                    tls.sendall(OK)
+                    tls.sendall(say())
             tls.recv(4096)
 
     return answer
