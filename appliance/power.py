@@ -15,6 +15,7 @@ from appliance.docking.client import DockClient
 from appliance.docking.delivery import Delivery, Offload
 from appliance.docking.dock_watch import DockWatch
 from appliance.docking.tls import context_for
+from appliance.failed_part import end_process_with_any_thread
 from appliance.front import messages
 from appliance.front.face import Face
 from appliance.front.gauges import Gauges
@@ -63,6 +64,7 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
     wishes = replace(wishes, sources=wishes.sources.with_microphone_of(installation.settings))
     wishes.sources.check(installation.settings)
     _protect_memory(journal)
+    end_process_with_any_thread(journal)
     with installation.exclusively():
         recovered = installation.recover()
         for each in recovered:

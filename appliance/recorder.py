@@ -88,7 +88,7 @@ class Recorder:
         clock: Clock,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
-        """Begin in standby; raises RecipientTextError for a policy whose recipients cannot be used."""
+        """Begin in standby; raises AgeError for a policy whose recipients cannot be used."""
         self._ring = ring
         self._spool = spool
         self._records_sound = audio is not None and policy.policy.record_audio

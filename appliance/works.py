@@ -34,7 +34,7 @@ class Works:
         on_ready: Callable[[], None],
         on_failure: Callable[[CameraError], None],
     ) -> None:
-        """Put the parts together; raises RecipientTextError for a policy whose recipients cannot be used."""
+        """Put the parts together; raises AgeError for a policy whose recipients cannot be used."""
         self.policy = policy.policy
         self._camera = camera
         self._on_ready = on_ready

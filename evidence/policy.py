@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from evidence.age import AgeError, parse_recipients
 from evidence.certificates import Authority, Role
 from evidence.errors import NotGenuineError
 from evidence.manifest import RecipientText
@@ -72,6 +73,14 @@ def decode(content: bytes) -> Policy:
     if policy.pre_record_audio and not policy.record_audio:
         raise SchemaError("policy", "pre_record_audio is on while record_audio is off")
     return policy
+
+
+def check_recipients(policy: Policy) -> None:
+    """Raise SchemaError where no clip can be sealed to all recipients of a policy."""
+    try:
+        parse_recipients(policy.recipients)
+    except AgeError as error:
+        raise SchemaError("policy", str(error).removesuffix(".")) from error
 
 
 def check_not_older(brought: bytes, in_force: bytes) -> None:

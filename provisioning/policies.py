@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
+from evidence.age import AgeError, parse_recipients
 from evidence.errors import EnvironmentalError, ExitCode, MirrorcamError
 from evidence.policy import SignedPolicy, check_not_older, decode, open_signed, read_signed
 from evidence.signature import Signed
@@ -32,6 +33,13 @@ class PolicyFileError(MirrorcamError):
 
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(f"The policy {source} cannot be signed: {reason}; correct it there.")
+
+
+class UnfitRecipientsError(MirrorcamError):
+    """No clip can be sealed to the station and the recovery key together."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"No policy can be signed for the keys of this authority. {reason}")
 
 
 class SetByAuthorityError(MirrorcamError):
@@ -81,9 +89,12 @@ def sign_policy(folder: AuthorityFolder, source: PolicySource) -> SetUp:
     """Put a policy in force at the authority, sealed to its station and recovery keys; an earlier one is replaced.
 
     A crash in between leaves a policy whose signature does not fit, which nobody accepts; the next run finishes.
-    Raises SetByAuthorityError, PolicyFileError, NoAuthorityError or SigningKeyError.
+    Raises SetByAuthorityError, PolicyFileError, UnfitRecipientsError, NoAuthorityError or SigningKeyError.
     """
-    folder.recipients()  # without them it is no authority's folder
+    try:
+        parse_recipients(folder.recipients())  # without them it is no authority's folder
+    except AgeError as error:
+        raise UnfitRecipientsError(str(error)) from error
     setup = SetUp()
     with exclusively(folder.path):
         content = _completed(source, folder)

@@ -9,13 +9,12 @@ from appliance.board.battery import Battery
 from appliance.board.thermometer import Thermometer
 from appliance.docking.client import DockAnswerError, DockClient
 from appliance.installation import Installation
-from evidence.age import AgeError, parse_recipient
 from evidence.certificates import Authority, CertificateError, Role
 from evidence.docking import Greeting, Welcome
 from evidence.errors import NotGenuineError
-from evidence.policy import open_signed
+from evidence.policy import check_recipients, open_signed
 from evidence.signature import Signed
-from evidence.strict import SchemaError, read_json
+from evidence.strict import read_json
 
 
 class WelcomeDiffersError(NotGenuineError):
@@ -117,9 +116,5 @@ def take_policy(installation: Installation, authority: Authority, welcome: Welco
         content=welcome.policy, signature=welcome.policy_signature, certificate=welcome.policy_certificate
     )
     policy = open_signed(document, authority, welcome.time).policy
-    try:
-        for recipient in policy.recipients:
-            parse_recipient(recipient)
-    except AgeError as error:
-        raise SchemaError("policy", str(error)) from error
+    check_recipients(policy)
     installation.folder.keep_policy(document)

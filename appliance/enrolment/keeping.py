@@ -8,14 +8,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.settings import Board, EnrolmentSettings, UnitFolder, UnitSettings
 from appliance.spool_notes import continue_chain
-from evidence.age import AgeError, parse_recipient
 from evidence.certificates import Authority, CertificateError, Role
 from evidence.chain import Link
 from evidence.durable import publish_durably, sync_folder, write_durably
 from evidence.enrolment import Issued
 from evidence.errors import EnvironmentalError, NotGenuineError
-from evidence.policy import open_signed
-from evidence.strict import SchemaError
+from evidence.policy import check_recipients, open_signed
 
 
 class ForeignCertificateError(NotGenuineError):
@@ -56,11 +54,7 @@ def check(issued: Issued, authority: Authority, public_key: Ed25519PublicKey, at
     if certificate.public_key() != public_key:
         raise ForeignCertificateError("is for another key than this unit's")
     policy = open_signed(issued.policy, newest, at).policy
-    try:
-        for recipient in policy.recipients:
-            parse_recipient(recipient)
-    except AgeError as error:
-        raise SchemaError("policy", str(error)) from error
+    check_recipients(policy)
 
 
 def keep(folder: UnitFolder, card: EnrolmentSettings, issued: Issued, newest: Link | None) -> None:

@@ -14,7 +14,7 @@ from appliance.spool import FLOOR_BYTES, Ending, Spool, StorageFullError
 from appliance.writing.clip_writer import ClipWriter, Progress
 from appliance.writing.disk import FULL
 from appliance.writing.muxer import has_parameter_sets
-from evidence.age import Recipient, parse_recipient
+from evidence.age import parse_recipients
 from evidence.errors import MirrorcamError
 from evidence.manifest import ClockQuality, EndedBy, Manifest
 from evidence.policy import SignedPolicy
@@ -96,13 +96,13 @@ class WriterThread:
         on_cut: Callable[[str, str], None],
         on_idle: Callable[[], None],
     ) -> None:
-        """Start the thread; raises RecipientTextError for a policy whose recipients cannot be used."""
+        """Start the thread; raises AgeError for a policy whose recipients cannot be used."""
         self.writing: Writing | None = None
         self._spool = spool
         self._video = video
         self._audio = audio
         self._policy = policy
-        self._recipients: list[Recipient] = [parse_recipient(text) for text in policy.policy.recipients]
+        self._recipients = parse_recipients(policy.policy.recipients)
         self._facts = facts
         self._clock = clock
         self._on_cut = on_cut

@@ -4,7 +4,7 @@ from evidence.age.errors import AgeError
 from evidence.age.header import MAX_HEADER_SIZE, FileKey, Header, Identity, Recipient, Stanza, read_header
 from evidence.age.hybrid import HybridIdentity, HybridRecipient
 from evidence.age.opening import open_bytes, open_stream
-from evidence.age.recipients import parse_identities, parse_identity, parse_recipient
+from evidence.age.recipients import parse_identities, parse_identity, parse_recipient, parse_recipients
 from evidence.age.scrypt import ScryptIdentity, ScryptRecipient
 from evidence.age.sealed_file import SealedFile
 from evidence.age.sealing import SealingWriter, seal_bytes
@@ -34,6 +34,7 @@ __all__ = [
     "parse_identities",
     "parse_identity",
     "parse_recipient",
+    "parse_recipients",
     "read_header",
     "seal_bytes",
 ]

@@ -1,7 +1,10 @@
 """Recipients and identities from their texts, whatever their kind."""
 
+from collections.abc import Iterable
+
 from evidence.age import bech32
 from evidence.age.errors import IdentityTextError, RecipientTextError
+from evidence.age.header import FileKey, Header, Recipient
 from evidence.age.hybrid import HybridIdentity, HybridRecipient
 from evidence.age.x25519 import X25519Identity, X25519Recipient
 
@@ -21,6 +24,13 @@ def parse_recipient(text: str) -> X25519Recipient | HybridRecipient:
             raise RecipientTextError("it is a secret key, which belongs to nobody but its owner")
         case _:
             raise RecipientTextError("its kind is not known here")
+
+
+def parse_recipients(texts: Iterable[str]) -> list[Recipient]:
+    """Read the texts of recipients that are to share files; raises RecipientTextError or RecipientsError."""
+    recipients: list[Recipient] = [parse_recipient(text) for text in texts]
+    Header.seal(recipients, FileKey.generate())  # whether they go together is known to nobody else
+    return recipients
 
 
 def parse_identity(text: str) -> X25519Identity | HybridIdentity:

@@ -17,6 +17,7 @@ from dock_station.clock import utc_now
 from dock_station.dock import Dock
 from dock_station.settings import DockFolder
 from evidence import receipt as receipts
+from evidence.age import HybridIdentity, X25519Identity
 from evidence.certificates import CertificateError, load_certificate
 from evidence.docking import Refusal, RefusalCode, Welcome
 from evidence.errors import MirrorcamError
@@ -325,11 +326,16 @@ class TestWhatItSays:
         assert dock.is_stored(clip)
         assert unit.installation.folder.policy() == before
 
+    @pytest.mark.parametrize(
+        "recipients",
+        [("age1nonsense",), (str(X25519Identity.generate().recipient), str(HybridIdentity.generate().recipient))],
+        ids=["nonsense", "mixed"],
+    )
     def test_a_policy_whose_recipients_cannot_be_sealed_to_is_not_taken(
-        self, dock: RunningDock, unit: Worn, pki: Pki, folder: DockFolder
+        self, dock: RunningDock, unit: Worn, pki: Pki, folder: DockFolder, recipients: tuple[str, ...]
     ) -> None:
         before = unit.installation.folder.policy()
-        write_policy(folder, pki, policy_toml(recipients=("age1nonsense",)))
+        write_policy(folder, pki, policy_toml(recipients=recipients))
         with pytest.raises(SchemaError, match="This policy is refused"):
             unit.offload()
         assert unit.installation.folder.policy() == before

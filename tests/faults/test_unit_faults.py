@@ -246,6 +246,31 @@ class TestTheCamera:
             assert unit.end() == 0
 
 
+class TestTheProcess:
+    def test_ends_with_any_of_its_threads_and_what_was_recorded_goes_on_in_the_next(
+        self, folder: UnitFolder, tmp_path: Path
+    ) -> None:
+        mistake = tmp_path / "sitecustomize.py"  # Python reads it at its start: no part of ours has such a mistake
+        mistake.write_text(
+            "from appliance.writing.clip_writer import ClipWriter\n"
+            "def sync(clip):\n"
+            "    raise ZeroDivisionError('a secret')\n"
+            "ClipWriter.sync = sync\n"
+        )
+        path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+        with running_unit(folder.path, "--headless", with_environment=environment(PYTHONPATH=path)) as unit:
+            unit.wait_for("standby")
+            unit.say("touch")
+            assert unit.end() == 1
+        fault = unit.wait_for("fault")
+        assert fault["kind"] == "part_failed"
+        what = "A part of the unit (recorder) has failed by ZeroDivisionError at sitecustomize.py:3: "
+        assert fault["sentence"] == f"{what}the unit ends, to be started again."
+        assert "a secret" not in f"{unit.lines}{unit.errors}"
+        with running_unit(folder.path, "--headless") as again:
+            again.wait_for("resumed")
+
+
 class TestTheStorage:
     def test_that_vanishes_is_told_in_the_dark_and_a_touch_records_again_once_it_is_back(
         self, folder: UnitFolder

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evidence.age import X25519Identity
 from evidence.policy import OlderPolicyError, Policy, decode
 from evidence.signature import SignatureError
 from provisioning.authority import AuthorityFolder
@@ -17,6 +18,7 @@ from provisioning.policies import (
     PolicyFileError,
     PolicySource,
     SetByAuthorityError,
+    UnfitRecipientsError,
     policy_in_force,
     profile,
     publish_policy,
@@ -122,6 +124,13 @@ def test_a_broken_policy_file_is_refused_with_the_setting_s_name_and_the_old_one
 def test_a_policy_file_cannot_add_a_reader(town: AuthorityFolder) -> None:
     with pytest.raises(SetByAuthorityError, match="states its recipients: leave that out"):
         sign_policy(town, PolicySource("own.toml", profile("nrw").text + 'recipients = ["age1qqq"]\n'))
+
+
+def test_keys_that_no_clip_can_be_sealed_to_together_get_no_policy(town: AuthorityFolder) -> None:
+    town.recovery_recipient_file.write_text(f"{X25519Identity.generate().recipient}\n")
+    with pytest.raises(UnfitRecipientsError, match=r"kinds X25519 and mlkem768x25519 cannot share a file"):
+        sign_policy(town, profile("nrw"))
+    assert policy_in_force(town, NOW).policy.policy_id == "bocholt-1"
 
 
 def test_each_policy_that_is_signed_has_a_higher_serial_than_the_one_before(town: AuthorityFolder) -> None:
