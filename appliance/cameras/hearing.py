@@ -20,6 +20,8 @@ _PIECE_SECONDS = 0.1
 _SILENT_SECONDS = NAMED_SILENCE_US / 1_000_000
 _OPENING_SECONDS = 8.0  # what a device may take until its first sound
 
+_MOST_HANGING = 3  # readers that a driver has swallowed, beside the newest: no more are given to it before one is back
+
 _Heard = tuple[AudioFrame, int] | CameraError
 
 
@@ -27,8 +29,8 @@ class Hearing:
     """Sound of one microphone, on a thread of its own, as long as it is wanted.
 
     A microphone that is missing, breaks off or says nothing for a second is silence, and is tried again. It is opened
-    and read on another thread, so that one that hangs keeps nobody. `tell` is told from the thread what is wrong, once,
-    and None with the first sound, and with the first one after something was wrong.
+    and read on another thread, so that one that hangs keeps nobody; there are four such threads at most. `tell` is told
+    from the thread what is wrong, once, and None with the first sound, and with the first after something was wrong.
     """
 
     def __init__(
@@ -84,11 +86,10 @@ class Hearing:
             sound, time_us = heard
             return encoder.encode(sound, time_us=time_us)
         if heard is not None:
-            self._lost(heard)
-            self._retry_at = now + self._retry_seconds[min(self._failures, len(self._retry_seconds) - 1)]
-            self._failures += 1
+            self._lost(heard, now)
         elif now > self._patient_until:
-            self._lost(CameraError(f"The microphone {self._microphone.device} gives no sound: connect it again."))
+            silent = f"The microphone {self._microphone.device} gives no sound: connect it again."
+            self._lost(CameraError(silent), now)
         if now >= self._retry_at:
             self._open(now)
         return encoder.silence(until_us=_microseconds(now)) if self._is_deaf else []
@@ -101,6 +102,8 @@ class Hearing:
 
     def _open(self, now: float) -> None:
         self._retry_at, self._patient_until = float("inf"), now + _OPENING_SECONDS
+        if self._reader.hanging >= _MOST_HANGING:
+            return
         heard = self._heard = queue.SimpleQueue[_Heard]()  # what the one before may still say is not wanted
         self._reader.start(
             lambda is_stopping: self._microphone.listen(lambda sound, at_us: heard.put((sound, at_us)), is_stopping),
@@ -108,14 +111,17 @@ class Hearing:
         )
 
     def _found(self, now: float) -> None:
-        self._patient_until = now + _SILENT_SECONDS
+        self._retry_at, self._patient_until = float("inf"), now + _SILENT_SECONDS
         if self._is_deaf is not False:
             self._is_deaf, self._steady_at = False, now + _STEADY_SECONDS
             self._tell(None)
         elif now > self._steady_at:
             self._failures = 0
 
-    def _lost(self, error: CameraError) -> None:
+    def _lost(self, error: CameraError, now: float) -> None:
+        if self._retry_at == float("inf"):
+            self._retry_at = now + self._retry_seconds[min(self._failures, len(self._retry_seconds) - 1)]
+            self._failures += 1
         if not self._is_deaf:
             self._is_deaf = True
             self._tell(error)

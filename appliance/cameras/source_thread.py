@@ -16,6 +16,7 @@ class SourceThread:
         self._name = name
         self._is_stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._left: list[threading.Thread] = []
 
     def start(self, loop: Callable[[threading.Event], None], on_failure: Callable[[CameraError], None]) -> None:
         """Run `loop` on a new thread; a CameraError out of it goes to `on_failure` unless `stop` came first."""
@@ -37,4 +38,10 @@ class SourceThread:
         self._is_stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_STOP_SECONDS)
+            self._left = [thread for thread in (*self._left, self._thread) if thread.is_alive()]
             self._thread = None
+
+    @property
+    def hanging(self) -> int:
+        """How many loops were told to end and have not."""
+        return sum(thread.is_alive() for thread in self._left)

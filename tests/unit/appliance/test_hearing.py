@@ -11,7 +11,7 @@ import pytest
 from av.audio.frame import AudioFrame
 
 from appliance.camera import CameraError
-from appliance.cameras import hearing
+from appliance.cameras import hearing, source_thread
 from appliance.cameras.hearing import Hearing
 from appliance.cameras.microphone import Microphone
 from tests.cameras import BOUND_SECONDS, PACED_TONE, Listener, decoded_sound, tone_frame
@@ -50,13 +50,15 @@ def lavfi(device: str) -> Microphone:
 
 
 class Scripted(Microphone):
-    """A microphone that does, each time that it is opened, what a test says."""
+    """A microphone that does, each time that it is opened, what a test says; after that it is missing."""
 
     def __init__(self, *scripts: Callable[[Sound, threading.Event], None]) -> None:
         super().__init__("scripted")
         self._scripts = list(scripts)
 
     def listen(self, on_sound: Sound, is_stopping: threading.Event) -> None:
+        if not self._scripts:
+            raise CameraError("It is missing.")
         self._scripts.pop(0)(on_sound, is_stopping)
 
 
@@ -149,6 +151,36 @@ def test_one_that_hangs_when_it_is_opened_keeps_neither_silence_nor_the_end(monk
     assert not goes_on.is_set()
     goes_on.set()
     assert len(listener.sounds) == heard
+
+
+@pytest.mark.parametrize("hung", [plays(0, then=hangs), plays(10, then=hangs)], ids=["opened", "heard"])
+def test_one_that_hangs_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch, hung: Callable[[Sound, threading.Event], None]
+) -> None:
+    monkeypatch.setattr(hearing, "_OPENING_SECONDS", 0.3)
+    stage = Stage(Scripted(hung, plays(40, then=hangs)))
+    with stage.running() as listener:
+        listener.wait_for(lambda: any(stage.told) and stage.told[-1] is None)
+    assert stage.are_seamless()
+
+
+def test_of_readers_that_hang_for_ever_there_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearing, "_OPENING_SECONDS", 0.05)
+    monkeypatch.setattr(source_thread, "_STOP_SECONDS", 0.01)
+    opened, goes_on = [0], threading.Event()
+
+    def hang(_on_sound: Sound, _is_stopping: threading.Event) -> None:
+        opened[0] += 1
+        goes_on.wait(BOUND_SECONDS)
+
+    stage = Stage(Scripted(*[hang] * 50), retry_seconds=(0.05,))
+    with stage.running() as listener:
+        listener.wait_for(lambda: opened[0] == 4)
+        heard = len(listener.sounds)
+        listener.wait_for(lambda: len(listener.sounds) >= heard + 100)
+        assert opened[0] == 4
+        goes_on.set()
+        listener.wait_for(lambda: opened[0] > 4)
 
 
 def test_one_that_comes_back_as_another_kind_of_device_is_heard() -> None:
