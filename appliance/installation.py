@@ -20,6 +20,7 @@ from evidence.certificates import Authority
 from evidence.errors import EnvironmentalError
 from evidence.release import ReleaseFileError
 from evidence.signature import Signer
+from evidence.strict import SchemaError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A service or a camera that died is back within seconds; after longer than this the wearer has noticed that it is off.
@@ -93,7 +94,9 @@ class Installation:
 
     def recover(self) -> tuple[Recovered, ...]:
         """Find what a power cut left undone, as the spool does; for who works here `exclusively`. Raises OSError."""
-        with suppress(OSError):  # one that has arrived is in force all the same
+        # A policy that has arrived is in force all the same; one that cannot be read is told where it is to be used, and
+        # the next docking can bring another.
+        with suppress(OSError, SchemaError):
             self.folder.settle_policy()
         return self.spool.recover()
 

@@ -59,7 +59,7 @@ class Wishes:
 def switch_on(installation: Installation, offload: Offload, wishes: Wishes, journal: Journal) -> None:
     """Be a unit until it is switched off, by its wearer or by SIGTERM or SIGINT; then nothing is left open.
 
-    Raises CameraError for a film that cannot be played, UnitRunsError, or as `UnitFolder.policy` does.
+    Raises CameraError for a film that cannot be played, or UnitRunsError.
     """
     wishes = replace(wishes, sources=wishes.sources.with_microphone_of(installation.settings))
     wishes.sources.check(installation.settings)

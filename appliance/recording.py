@@ -1,6 +1,7 @@
 """The recording side, as the table of states drives it: works that come and go with camera, policy and dock."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from appliance.camera import Camera, CameraError, Frame
 from appliance.clip_watch import ClipWatch
@@ -14,11 +15,13 @@ from appliance.writing.thread import SENTENCES
 from evidence.age import AgeError
 from evidence.errors import MirrorcamError
 from evidence.manifest import EndedBy
-from evidence.policy import Policy, SignedPolicy
+from evidence.policy import Policy
 
 NOTHING = RecorderStatus(
     writing=False, clip_id=None, started=None, ciphertext_bytes=0, frames_written=0, frames_lost=0, failure=None
 )
+# What stands for a policy while there is none that can be used: the table needs one, and nothing is recorded by it.
+_NO_POLICY = Policy(policy_id="none", recipients=(), retention_days=1, retention_min_days=1, retention_max_days=1)
 _EVENT_OF_FAILURE = {
     SENTENCES["storage-full"]: Event.STORAGE_FULL,
     SENTENCES["storage-slow"]: Event.STORAGE_SLOW,
@@ -48,7 +51,7 @@ class Recording:
     ) -> None:
         """`tell` takes news from any thread; `broken_off` is the clip that a process before this one was writing.
 
-        Raises as `UnitFolder.policy` when there is no good policy.
+        Without a policy that can be used, `start_camera` says what is wrong with it.
         """
         self._installation = installation
         self._open_camera = open_camera
@@ -56,7 +59,9 @@ class Recording:
         self._tell = tell
         self._newest_clip = self._broken_off = broken_off
         self._broken_off_at = installation.clock.monotonic()
-        self._signed_policy = self._read_policy()
+        self._policy = _NO_POLICY
+        with suppress(MirrorcamError, OSError):
+            self._policy = installation.folder.policy().policy
         self._works: Works | None = None
         self._unfinished: Works | None = None
         self._failure_seen: str | None = None
@@ -64,8 +69,8 @@ class Recording:
 
     @property
     def policy(self) -> Policy:
-        """The policy in force."""
-        return self._signed_policy.policy
+        """The policy in force; without one that can be used, one that stands for it."""
+        return self._policy
 
     @property
     def awaits_first_bytes(self) -> bool:
@@ -165,11 +170,12 @@ class Recording:
         if self._unfinished and not self._unfinished.stop(timeout=0):
             raise StorageSlowError
         self._unfinished = None
-        self._signed_policy = self._read_policy()
+        signed = self._installation.folder.policy()
+        self._policy = signed.policy
         return Works(
-            self._open_camera(self.policy),
+            self._open_camera(signed.policy),
             self._installation,
-            self._signed_policy,
+            signed,
             on_ready=lambda: self._tell(News(Event.RESUMED if self._is_to_go_on() else Event.CAMERA_READY)),
             on_failure=lambda error: self._tell(News(Event.CAMERA_FAILED, str(error))),
         )
@@ -177,6 +183,3 @@ class Recording:
     def _is_to_go_on(self) -> bool:
         since = self._installation.clock.monotonic() - self._broken_off_at
         return self._broken_off is not None and since <= GO_ON_SECONDS
-
-    def _read_policy(self) -> SignedPolicy:
-        return self._installation.folder.policy()

@@ -16,7 +16,7 @@ from evidence.errors import EnvironmentalError, reason_of
 from evidence.identifiers import NEW_UNIT, UnitId
 from evidence.policy import SignedPolicy, check_not_older, open_signed, read_signed
 from evidence.signature import Signed, Signer
-from evidence.strict import read_json, read_settings, write_json
+from evidence.strict import SchemaError, read_json, read_settings, write_json
 
 _MACHINE_ID = Path("/etc/machine-id")
 
@@ -192,10 +192,11 @@ class UnitFolder:
         Its three files are replaced one by one, so all three are first kept as one: after a crash at any line the old
         policy is in force, or the new one, never parts of both.
         """
-        in_force = self._policy_document()
+        in_force = self._readable_policy_document()
         if document == in_force:
             return
-        check_not_older(document.content, in_force.content)
+        if in_force is not None:
+            check_not_older(document.content, in_force.content)
         write_durably(self._arriving_policy_file, write_json(document))
         self.settle_policy()
 
@@ -216,6 +217,12 @@ class UnitFolder:
     @property
     def _arriving_policy_file(self) -> Path:
         return self.path / "policy.arriving"
+
+    def _readable_policy_document(self) -> Signed | None:
+        try:
+            return self._policy_document()
+        except (OSError, SchemaError):
+            return None  # what cannot be read keeps no policy from coming
 
     def _policy_document(self) -> Signed:
         try:

@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from appliance.installation import Installation
 from appliance.settings import UnitFolder
 from appliance.unit import CAMERA_RETRIES, CAMERA_RETRY_SECONDS
 from tests.cameras import film
-from tests.dock import until
+from tests.dock import running_dock, until
 from tests.pki import Pki, policy_toml, write_policy
 from tests.unit_process import UnitProcess, call, environment, running_unit
 from tests.worn import RECIPIENT, Worn, enrol
@@ -40,7 +41,7 @@ class TestTheFolder:
             f"{tmp_path}/none/unit.toml is missing: enrol this unit with 'mirrorcam-provision unit enrol' first.",
         )
 
-    @pytest.mark.parametrize("name", ["unit.key", "unit.crt", "authority.crt", "policy.toml", "policy.toml.sig"])
+    @pytest.mark.parametrize("name", ["unit.key", "unit.crt", "authority.crt"])
     def test_without_one_of_its_files(self, folder: UnitFolder, name: str) -> None:
         (folder.path / name).unlink()
         code, sentence = sentence_of(folder.path)
@@ -69,24 +70,61 @@ class TestTheFolder:
 
 
 class TestThePolicy:
+    """One that cannot be used at the start: nothing is recorded, the wearer reads why, and a dock can bring another."""
+
+    @pytest.mark.parametrize("name", ["policy.toml", "policy.toml.sig"])
+    def test_that_is_missing(self, folder: UnitFolder, name: str) -> None:
+        (folder.path / name).unlink()
+        self.is_not_ready(folder, f"{folder.path / name} is missing")
+
     def test_that_was_changed_after_it_was_signed(self, folder: UnitFolder) -> None:
         with folder.policy_file.open("a") as file:
             file.write("mirror = false\n")
-        assert sentence_of(folder.path) == (
-            3,
-            "The signature of this policy does not fit it: it was changed or signed by another key.",
+        self.is_not_ready(
+            folder, "The signature of this policy does not fit it: it was changed or signed by another key."
         )
 
     def test_of_another_authority(self, folder: UnitFolder) -> None:
         write_policy(folder, Pki(name="Another town"), policy_toml())
-        code, sentence = sentence_of(folder.path)
-        assert (code, "another authority issued it" in sentence) == (3, True)
+        self.is_not_ready(folder, "another authority issued it")
 
     def test_that_asks_for_more_than_any_unit_allows(self, tmp_path: Path) -> None:
         greedy = policy_toml(recipients=(str(RECIPIENT),)) + "pre_record_seconds = 121\n"
-        folder = enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=greedy)
-        code, sentence = sentence_of(folder.path)
-        assert (code, "pre_record_seconds" in sentence) == (3, True)
+        self.is_not_ready(enrol(tmp_path / "unit", Pki(), NO_DOCK, policy=greedy), "pre_record_seconds")
+
+    @pytest.mark.parametrize("wrong", ["revoked", "missing", "damaged on its way"])
+    def test_is_another_one_after_the_next_docking(self, tmp_path: Path, wrong: str) -> None:
+        with running_dock(tmp_path) as dock:
+            folder = enrol(tmp_path / "unit", dock.pki, f"https://localhost:{dock.port}")
+            if wrong == "revoked":
+                dock.pki.revoke(x509.load_pem_x509_certificate(folder.policy().document.certificate))
+                folder.keep_revocations(dock.pki.revocations_pem())
+            elif wrong == "missing":
+                folder.policy_file.unlink()
+            else:
+                (folder.path / "policy.arriving").write_text("{")
+            newer = policy_toml(recipients=(str(RECIPIENT),)).replace('"test"', '"newer"')
+            write_policy(dock.dock.folder, dock.pki, newer)
+            with running_unit(folder.path, "--headless") as unit:
+                assert unit.wait_for("fault")["kind"] == "not_ready"
+                unit.say("dock")
+                unit.wait_for("offloaded")
+                unit.say("undock")
+                unit.wait_for("standby")
+                unit.record()
+            assert folder.policy().policy.policy_id == "newer"
+
+    def is_not_ready(self, folder: UnitFolder, words: str) -> None:
+        with running_unit(folder.path, "--headless") as unit:
+            assert unit.wait_for("started")["policy_id"] == "none"
+            fault = unit.wait_for("fault")
+            assert fault["kind"] == "not_ready"
+            assert words in fault["sentence"]
+            unit.say("touch")
+            assert unit.wait_for("fault", count=2)["kind"] == "clip_refused"
+            unit.say("quit")
+            assert unit.end() == 0
+        assert not list(folder.data.glob("*.part"))
 
 
 class TestTheCamera:
