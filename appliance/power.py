@@ -23,7 +23,7 @@ from appliance.front.indicators import find_indicators
 from appliance.front.panel_watch import watching_panel
 from appliance.front.rehearsal import Rehearsal
 from appliance.front.screen import Screen, open_display
-from appliance.front.touch import Input, TouchPanel
+from appliance.front.touch import NO_KEYS, WINDOW_KEYS, Input, TouchPanel
 from appliance.inbox import Inbox
 from appliance.installation import Installation
 from appliance.journal import Journal
@@ -216,7 +216,7 @@ def _assemble(
         recording=recording,
         delivery=delivery,
         face=face,
-        panel=TouchPanel(),
+        panel=TouchPanel(WINDOW_KEYS if face.is_in_window else NO_KEYS),
         journal=journal,
         wearer=wearer.current,
         supervisor=Supervisor.from_environment(),

@@ -13,7 +13,7 @@ from appliance.enrolment.asking import Asking
 from appliance.front import messages
 from appliance.front.messages import Message
 from appliance.front.screen import Screen, open_display
-from appliance.front.touch import Input, TouchPanel
+from appliance.front.touch import NO_KEYS, WINDOW_KEYS, Input, TouchPanel
 from appliance.front.view import View
 from appliance.installation import software
 from appliance.journal import Journal
@@ -80,8 +80,8 @@ def _show(
     *,
     is_headless: bool,
 ) -> None:
-    supervisor, panel = Supervisor.from_environment(), TouchPanel()
-    screen = _open_screen(card, is_headless=is_headless)
+    supervisor, screen = Supervisor.from_environment(), _open_screen(card, is_headless=is_headless)
+    panel = TouchPanel(WINDOW_KEYS if screen.display.is_window else NO_KEYS)
     if screen.display.why_headless:
         journal.headless(f"No window is shown: {screen.display.why_headless}.")
     opened_at, ends = time.monotonic(), None

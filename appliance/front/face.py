@@ -63,6 +63,11 @@ class Face:
         """Whether the screen is a device's own, or the device waits for one."""
         return self._screen.display.is_panel
 
+    @property
+    def is_in_window(self) -> bool:
+        """Whether the screen is a window on a desktop."""
+        return self._screen.display.is_window
+
     def signal(self, action: Do) -> None:
         """Tell by tone what an action of the table wants told; harmless for other actions."""
         if action in _SIGNALS:

@@ -1,6 +1,6 @@
 """What the wearer's finger, the mouse or the keyboard did, out of pygame's events."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 import pygame
@@ -17,7 +17,9 @@ class Input(Enum):
     QUIT = "quit"
 
 
-_KEYS = {pygame.K_d: Input.DOCK_KEY, pygame.K_ESCAPE: Input.QUIT, pygame.K_q: Input.QUIT}
+# What the keyboard does in a window. A device has none: one that somebody plugs into it must not dock it or end it.
+WINDOW_KEYS: Mapping[int, Input] = {pygame.K_d: Input.DOCK_KEY, pygame.K_ESCAPE: Input.QUIT, pygame.K_q: Input.QUIT}
+NO_KEYS: Mapping[int, Input] = {}
 _LEFT_BUTTON = 1
 _MADE_FROM_THE_MOUSE = -1  # SDL_MOUSE_TOUCHID, SDL_touch.h: a finger that SDL invented for a click
 
@@ -29,7 +31,11 @@ class TouchPanel:
     begins a new touch, so that a finger whose lifting was never told cannot keep the panel from being touched.
     """
 
-    def __init__(self, read: Callable[[], list[pygame.event.Event]] = pygame.event.get) -> None:
+    def __init__(
+        self, keys: Mapping[int, Input], read: Callable[[], list[pygame.event.Event]] = pygame.event.get
+    ) -> None:
+        """Take `keys` for what they stand for, and no others."""
+        self._keys = keys
         self._read = read
         self._finger: tuple[int, int] | None = None
         self._is_down = False
@@ -50,7 +56,7 @@ class TouchPanel:
             case pygame.WINDOWFOCUSLOST:
                 return self._lift()
             case pygame.KEYDOWN:
-                return _KEYS.get(event.key)
+                return self._keys.get(event.key)
         return Input.QUIT if event.type == pygame.QUIT else None
 
     def _mouse_clicked(self, event: pygame.event.Event) -> Input | None:

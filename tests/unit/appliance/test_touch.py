@@ -9,7 +9,7 @@ import pygame
 import pytest
 
 from appliance.front.rehearsal import Rehearsal
-from appliance.front.touch import Input, TouchPanel
+from appliance.front.touch import NO_KEYS, WINDOW_KEYS, Input, TouchPanel
 from appliance.states import News
 
 
@@ -26,7 +26,7 @@ def key(code: int) -> pygame.event.Event:
 
 
 def done_by(*events: pygame.event.Event) -> list[Input]:
-    return list(TouchPanel(lambda: list(events)).poll())
+    return list(TouchPanel(WINDOW_KEYS, lambda: list(events)).poll())
 
 
 def test_a_finger_goes_down_and_up() -> None:
@@ -91,6 +91,11 @@ def test_a_window_that_loses_the_focus_lifts_the_finger() -> None:
 )
 def test_keys_and_the_closing_of_the_window(event: pygame.event.Event, expected: Input) -> None:
     assert done_by(event) == [expected]
+
+
+def test_a_keyboard_at_a_device_does_nothing() -> None:
+    events = [key(code) for code in WINDOW_KEYS]
+    assert list(TouchPanel(NO_KEYS, lambda: events).poll()) == []
 
 
 def test_other_keys_and_movements_do_nothing() -> None:
