@@ -94,8 +94,8 @@ class Installation:
 
     def recover(self) -> tuple[Recovered, ...]:
         """Find what a power cut left undone, as the spool does; for who works here `exclusively`. Raises OSError."""
-        # A policy that has arrived is in force all the same; one that cannot be read is told where it is to be used, and
-        # the next docking can bring another.
+        # A policy that has arrived is in force all the same; one that cannot be read is told where it is to be used,
+        # and the next docking can bring another.
         with suppress(OSError, SchemaError):
             self.folder.settle_policy()
         return self.spool.recover()

@@ -142,9 +142,9 @@ class Recording:
             self._broken_off, self._broken_off_at = self._newest_clip, self._installation.clock.monotonic()
 
     def observe(self) -> News | None:
-        """Look after clips and camera; return what has gone wrong since the last look, one thing at a time."""
+        """Look after clips and camera; return what has come of it since the last look, one thing at a time."""
         if self._works is None:
-            return None
+            return self._look_at_unfinished()
         all_closed = self._works.is_all_closed()
         status = self._works.status()
         self._watch.look(status, all_closed=all_closed)
@@ -165,6 +165,14 @@ class Recording:
         except OSError:
             return News(Event.STORAGE_FAILED, str(StorageFailedError()))
         return None
+
+    def _look_at_unfinished(self) -> News | None:
+        works = self._unfinished
+        if works is None or not (works.is_all_closed() and works.stop(timeout=0)):
+            return None
+        self._unfinished = None
+        self._watch.look(NOTHING, all_closed=True)
+        return News(Event.CLIPS_CLOSED)
 
     def _new_works(self) -> Works:
         if self._unfinished and not self._unfinished.stop(timeout=0):

@@ -143,6 +143,11 @@ class Spool:
         clips = [clip for files in clips_with(self._folder, SEALED_SUFFIX) if (clip := _spooled(files))]
         return tuple(sorted(clips, key=lambda clip: clip.sequence))
 
+    def unclosed(self) -> tuple[str, ...]:
+        """Return the ids of the clips that have begun and are not closed, or could not be."""
+        begun = (*clips_with(self._folder, DRAFT_SUFFIX), *clips_with(self._folder, GROWING_SUFFIX))
+        return tuple(sorted({files.clip_id for files in begun}))
+
     def seen_heads(self) -> tuple[SeenHead, ...]:
         """Return the newest custody head seen from each dock."""
         return self._notes.heads

@@ -48,6 +48,7 @@ class Event(StrEnum):
     RECORD_AGAIN_DUE = "record again due"
     DOCKED = "docked"
     UNDOCKED = "undocked"
+    CLIPS_CLOSED = "clips closed"  # the storage has taken the rest of what it was too slow for when the camera stopped
     OFFLOADED = "offloaded"
     OFFLOAD_FAILED = "offload failed"
     OFFLOAD_RETRY_DUE = "offload retry due"
@@ -269,6 +270,7 @@ _COMMON: Table = {
     (State.POST_RECORDING, Event.REMINDER_DUE): _to(State.POST_RECORDING, Arm(Timer.REMINDER)),
     (State.POST_RECORDING, Event.POST_RECORD_OVER): _end("wearer", _to(State.STANDBY)),
     (State.POST_RECORDING, Event.CLIP_LONG_ENOUGH): _end("wearer", _to(State.STANDBY)),
+    (State.DOCKED, Event.CLIPS_CLOSED): _to(State.DOCKED, Disarm(Timer.OFFLOAD_RETRY), Do.STOP_OFFLOAD, Do.OFFLOAD),
     (State.DOCKED, Event.OFFLOADED): _to(State.DOCKED),
     (State.DOCKED, Event.OFFLOAD_FAILED): _to(State.DOCKED, Arm(Timer.OFFLOAD_RETRY)),
     (State.DOCKED, Event.OFFLOAD_RETRY_DUE): _to(State.DOCKED, Do.OFFLOAD),
@@ -304,7 +306,7 @@ def table_for(policy: Policy) -> Table:
 _STARTED = {Event.CAMERA_READY, Event.RESUMED, Event.NOT_READY}
 _CLIP = {Event.CLIP_BEGUN, Event.CLIP_REFUSED}
 _STORAGE = {Event.STORAGE_FULL, Event.STORAGE_SLOW, Event.STORAGE_FAILED}
-_DOCKING_OVER = {Event.UNDOCKED, Event.OFFLOADED, Event.OFFLOAD_FAILED}
+_DOCKING_OVER = {Event.UNDOCKED, Event.CLIPS_CLOSED, Event.OFFLOADED, Event.OFFLOAD_FAILED}
 
 # What a state takes no notice of: a finger where there is nothing to start or stop, and news that comes too late.
 _NO_NOTICE: Mapping[State, set[Event]] = {

@@ -135,7 +135,8 @@ class Course:
 class Delivery:
     """Runs the offload on a thread of its own, and keeps what the screen says of it.
 
-    `tell` gets OFFLOADED or OFFLOAD_FAILED when a run is over, unless it was stopped.
+    `tell` gets OFFLOADED or OFFLOAD_FAILED when a run is over, unless it was stopped. The unit is called empty only
+    where no clip is left that is still to be closed.
     """
 
     def __init__(
@@ -209,9 +210,17 @@ class Delivery:
             self._fail(_sentence_of(error), is_stopping)
         else:
             self._journal.offloaded(delivered=course.delivered, refused=course.refused)
-            self._say(course.result(), is_stopping)
+            is_unclosed = self._is_unclosed()
+            self._say(messages.NOT_ALL_CLOSED if is_unclosed else course.result(), is_stopping)
             self._end(News(Event.OFFLOADED), is_stopping)
-            self._look_after_updates(course, is_stopping)
+            if not is_unclosed:  # an update restarts the unit, and a clip may just be being closed
+                self._look_after_updates(course, is_stopping)
+
+    def _is_unclosed(self) -> bool:
+        try:
+            return bool(self._spool.unclosed())
+        except OSError:
+            return True  # nobody can say that the unit is empty
 
     def _look_after_updates(self, course: Course, is_stopping: threading.Event) -> None:
         if self._updating is None:

@@ -114,6 +114,13 @@ def handed_over(clips: int) -> Message:
     return Message("On the dock", f"{_clips(clips)} handed over. The unit is empty.", progress=1.0)
 
 
+NOT_ALL_CLOSED = Message(
+    "On the dock",
+    "The end of a recording is still to be saved. Leave the unit here. If this stays, tell IT.",
+    Tone.WARNING,
+)
+
+
 def dock_refused(clips: int) -> Message:
     """Tell that clips had to stay."""
     return Message("On the dock", f"The dock refused {_clips(clips)}, still on this unit. Tell IT.", Tone.WARNING)

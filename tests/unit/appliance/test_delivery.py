@@ -28,10 +28,12 @@ from appliance.docking.delivery import (
 from appliance.front import messages
 from appliance.front.messages import Message, Tone
 from appliance.journal import Journal
+from appliance.spool import Ending
 from appliance.states import Event, News
 from evidence.receipt import CustodyHead, Receipt
 from tests.dock import PATIENCE, until
-from tests.recording import Unit
+from tests.recording import EPOCH, Unit
+from tests.unit.appliance.spooling import start
 
 FIRST, SECOND = "01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a8058"
 RECEIPT = Receipt(
@@ -115,6 +117,20 @@ def test_a_wearer_who_cannot_be_noted_keeps_no_clip_here_and_is_noted_when_there
     until(lambda: bool(bench.news))
     assert bench.events()[-2:] == ["deleted", "offloaded"]
     assert (bench.wearers, bench.news) == (["wearer-7"], [News(Event.OFFLOADED)])
+
+
+def test_a_unit_on_which_a_clip_is_still_to_be_closed_is_not_empty_and_not_updated(tmp_path: Path) -> None:
+    spool, updating = Unit(tmp_path).spool(), Saying(messages.UPDATED)
+    growing = spool.open_clip(start())
+    bench = Bench(tmp_path, Script([Greeted("dock-1", None, 0, 0)]), updating)
+    bench.delivery.start()
+    until(lambda: bool(bench.news))
+    bench.delivery.stop()
+    assert bench.delivery.message == messages.NOT_ALL_CLOSED
+    spool.close_clip(growing, Ending("docked", EPOCH, 0, 0))
+    bench.delivery.start()
+    until(lambda: bench.delivery.message == messages.UPDATED)
+    bench.delivery.stop()
 
 
 def test_the_wearer_is_in_no_line_of_the_log(tmp_path: Path) -> None:

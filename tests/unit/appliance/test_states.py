@@ -261,6 +261,13 @@ def test_a_failed_offload_is_tried_again_while_the_unit_stays_docked() -> None:
     )
 
 
+def test_a_clip_that_is_closed_late_is_handed_over_after_all() -> None:
+    assert walk(table_for(policy()), Event.CLIPS_CLOSED, start=State.DOCKED) == (
+        State.DOCKED,
+        [Disarm(Timer.OFFLOAD_RETRY), Do.STOP_OFFLOAD, Do.OFFLOAD],
+    )
+
+
 @every_table
 @pytest.mark.parametrize("state", set(State) - {State.OFF})
 def test_shutting_down_works_from_everywhere_and_is_final(table: Table, state: State) -> None:
