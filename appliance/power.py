@@ -75,6 +75,8 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         wearer = Wearer(installation.folder.data / "wearer.json", given=wishes.wearer)
         signs = Signs.from_environment()
         updating = _updating(installation, signs, wishes.cable, journal)
+        if updating is not None:
+            updating.leave_room()
         delivery = Delivery(
             offload,
             installation.spool,
@@ -85,7 +87,7 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         )
         picture = threading.Event()
         tell = _telling(inbox, signs, picture)
-        face, unit = _assemble(installation, delivery, wearer, wishes, journal, inbox, recovered, signs, tell)
+        face, unit = _assemble(installation, delivery, wearer, wishes, journal, inbox, recovered, signs, tell, updating)
         after = picture if updating is not None and updating.is_trial() else None
         if wishes.touches is not None:
             Rehearsal(wishes.touches, press=inbox.put, misread=journal.misread).start()
@@ -175,6 +177,7 @@ def _assemble(
     recovered: Sequence[Recovered],
     signs: Signs,
     tell: Callable[[News], None],
+    updating: Updating | None,
 ) -> tuple[Face, Unit]:
     settings = installation.settings
 
@@ -187,6 +190,7 @@ def _assemble(
         open_camera=lambda policy: wishes.sources.open(settings, policy, hear),
         journal=journal,
         tell=tell,
+        make_room=updating.make_room if updating is not None else lambda: None,
         broken_off=to_go_on,
     )
     journal.started(

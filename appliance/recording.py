@@ -47,16 +47,19 @@ class Recording:
         open_camera: Callable[[Policy], Camera],
         journal: Journal,
         tell: Callable[[News], None],
+        make_room: Callable[[], None],
         broken_off: str | None = None,
     ) -> None:
-        """`tell` takes news from any thread; `broken_off` is the clip that a process before this one was writing.
+        """`tell` takes news from any thread; `make_room` removes from the storage what recordings come before.
 
-        Without a policy that can be used, `start_camera` says what is wrong with it.
+        `broken_off` is the clip that a process before this one was writing. Without a policy that can be used,
+        `start_camera` says what is wrong with it.
         """
         self._installation = installation
         self._open_camera = open_camera
         self._journal = journal
         self._tell = tell
+        self._make_room = make_room
         self._newest_clip = self._broken_off = broken_off
         self._broken_off_at = installation.clock.monotonic()
         self._policy = _NO_POLICY
@@ -122,7 +125,7 @@ class Recording:
         try:
             if self._works is None:
                 raise CameraError("There is no camera yet: wait until it is back.")
-            clip_id = self._works.begin(wearer)
+            clip_id = self._begin(self._works, wearer)
         except StorageFullError as error:
             return News(Event.STORAGE_FULL, str(error))
         except MirrorcamError as error:
@@ -133,6 +136,13 @@ class Recording:
             self._journal.resumed(clip_id, after=self._broken_off)
         self._newest_clip, self._broken_off = clip_id, None
         return News(Event.CLIP_BEGUN)
+
+    def _begin(self, works: Works, wearer: str) -> str:
+        try:
+            return works.begin(wearer)
+        except StorageFullError:
+            self._make_room()
+            return works.begin(wearer)
 
     def end_clip(self, ended_by: EndedBy) -> None:
         """End the running clip; harmless where it has ended by itself. One that its camera has failed is to go on."""

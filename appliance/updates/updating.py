@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from appliance.front import messages
@@ -88,7 +88,21 @@ class Updating:
             except OSError as error:
                 self._complain(docking, "update_failed", error.strerror or str(error), say)
             is_stopping.wait(self._turn_seconds)
-        self._leave_room()
+        self.leave_room()
+
+    def leave_room(self) -> None:
+        """Remove what was fetched where the storage is short: recordings come before an update.
+
+        Also for the start, because root gives a bundle back some time after the unit was taken off its dock.
+        """
+        with self._telling_of_storage():
+            if self._spool.is_on_reserve(self._bits_per_second):
+                drop_parts(self._places)
+
+    def make_room(self) -> None:
+        """Remove what was fetched, for a clip that was refused because the storage is full."""
+        with self._telling_of_storage():
+            drop_parts(self._places)
 
     def withdraw(self) -> None:
         """End the permit: from now on the unit is in use."""
@@ -240,11 +254,10 @@ class Updating:
     def _is_running(self, trial: Trial | None) -> bool:
         return trial is not None and trial.release == str(self._running.release)
 
-    def _leave_room(self) -> None:
-        """Remove what was fetched where the storage is short: recordings come before an update."""
+    @contextmanager
+    def _telling_of_storage(self) -> Iterator[None]:
         try:
-            if self._spool.is_on_reserve(self._bits_per_second):
-                drop_parts(self._places)
+            yield
         except OSError as error:
             self._journal.fault("update_failed", error.strerror or str(error))
 

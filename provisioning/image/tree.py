@@ -29,7 +29,7 @@ _ENABLED = {
     "local-fs.target": ("mirrorcam-grow.service",),
     "timers.target": ("mirrorcam-guard.timer",),
 }
-# Nobody logs in or restarts it by a keyboard, nothing is fetched or tidied by the clock, and nothing waits for a network.
+# Nobody logs in or restarts it by a keyboard, nothing is fetched or tidied by the clock, nothing waits for a network.
 _MASKED = (
     *("getty@.service", "serial-getty@.service", "console-getty.service", "container-getty@.service", "getty.target"),
     *("rescue.service", "debug-shell.service", "systemd-logind.service", "ctrl-alt-del.target"),

@@ -360,6 +360,21 @@ def test_where_the_storage_is_short_a_bundle_goes_before_a_recording(
     assert not docked.places.bundle.exists()
 
 
+def test_a_bundle_that_root_has_given_back_goes_before_a_recording_too(
+    docked: Docked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docked.places.arriving.mkdir()
+    docked.places.bundle.write_bytes(b"given back")
+    docked.updating.leave_room()
+    assert docked.places.bundle.exists()  # there is room enough
+    monkeypatch.setattr(docked.unit.installation.spool, "is_on_reserve", lambda _: True)
+    docked.updating.leave_room()
+    assert not docked.places.bundle.exists()
+    docked.places.bundle.write_bytes(b"given back")
+    docked.updating.make_room()
+    assert not docked.places.bundle.exists()
+
+
 def test_an_offer_that_is_none_is_told_once_and_asked_for_again_later(docked: Docked) -> None:
     docked.door.bundle = b"x"
     docked.door.sha256 = "not a digest"
