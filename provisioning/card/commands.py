@@ -62,8 +62,8 @@ def _microphone(text: str | None) -> str | None:
 @card_app.command(
     "write",
     epilog=examples(
-        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img --authority town",
-        "sudo mirrorcam-provision card write mirrorcam-pi4-0.1.0.img.xz --authority town "
+        "sudo mirrorcam-provision card write mirrorcam-raspios-0.1.0.img --authority town",
+        "sudo mirrorcam-provision card write mirrorcam-raspios-0.1.0.img.xz --authority town "
         "--device /dev/sdb --confirm sdb",
     ),
 )
