@@ -4,19 +4,21 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from appliance.settings import UnitFolder
 from provisioning.demo.processes import command
 from tests.bundles import NEWER, RELEASE, update_image
+from tests.conftest import ROOT
 from tests.morning import REVIEWER_PASSPHRASE, Office, bays_network
+from tests.shown_page import calls_in, differences
 from tests.unit_process import UnitProcess, environment, running_unit
 
 IMAGE, NEWER_IMAGE = "mirrorcam-debian-0.1.0.img", "mirrorcam-debian-0.2.0.img"
 UNITS = tuple(f"unit-0{number}" for number in range(1, 6))
 CARDS = tuple(f"card-{number}" for number in range(1, 6))
+KEYSLOT, OPENED = "town/keyslots/a-example.age", "clip.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,8 @@ def record(office: Office, card: str) -> str:
     return clip
 
 
-def opening(office: Office, clip: Path, key: str, *, passphrase: str = "") -> "subprocess.CompletedProcess[str]":
-    words = ("mirrorcam-clip", "open", str(clip), "--identity", key, "--output", str(clip.with_suffix(".opened")))
+def opening(office: Office, clip: str, key: str, *, passphrase: str = "") -> "subprocess.CompletedProcess[str]":
+    words = ("mirrorcam-clip", "open", clip, "--identity", key, "--output", OPENED)
     return office.try_call(*words, "--passphrase-file", "-", lines=(passphrase,))
 
 
@@ -93,6 +95,13 @@ class TestMorning:
             assert (settings.unit_id, settings.dock_url) == (name, "https://[fd6d:6972:726f::1]:8444")
             assert re.search(rf"{name} .*trusted", listed)
             assert at_the_dock.keys() & {name}, "it was at the bays under its own name"
+
+    def test_at_its_first_docking_each_unit_says_how_it_is(self, office: Office) -> None:
+        for card in CARDS:
+            assert office.unit_dock(card).returncode == 0
+        at_the_dock = units_at_the_dock(office)
+        for name in UNITS:
+            assert re.search(r" 0 .* of [0-9.]+ GB +mirrorcam ", at_the_dock[name]), "no clip waits; storage; software"
 
     def test_a_card_of_another_town_is_not_enrolled_and_says_why(self, office: Office) -> None:
         lines = (f"{REVIEWER_PASSPHRASE} too", "more invented demo words")
@@ -140,14 +149,14 @@ class TestTheft:
 
 def check_nothing_opens(office: Office, stolen: UnitFolder, clip: str) -> None:
     """Check that nothing on a stolen card opens its clip, and that the reviewer's passphrase does."""
-    sealed = stolen.data / f"{clip}.mp4.age"
     content = b"".join(path.read_bytes() for path in stolen.path.rglob("*") if path.is_file())
     assert b"AGE-SECRET-KEY" not in content
-    assert opening(office, sealed, str(stolen.key_file)).returncode in {4, 5}
-    guessed = opening(office, sealed, "town/keyslots/a-example.age", passphrase="a passphrase that is guessed")
+    sealed, key = (str(path.relative_to(office.path)) for path in (stolen.data / f"{clip}.mp4.age", stolen.key_file))
+    assert opening(office, sealed, key).returncode in {4, 5}
+    guessed = opening(office, sealed, KEYSLOT, passphrase="a passphrase that is guessed")
     assert guessed.returncode == 4
-    assert not sealed.with_suffix(".opened").exists()
-    done = opening(office, sealed, "town/keyslots/a-example.age", passphrase=REVIEWER_PASSPHRASE)
+    assert not (office.path / OPENED).exists()
+    done = opening(office, sealed, KEYSLOT, passphrase=REVIEWER_PASSPHRASE)
     assert done.returncode == 0, done.stderr
 
 
@@ -181,3 +190,11 @@ def test_the_dock_agrees_with_itself_at_the_end_of_the_day(office: Office) -> No
     words = [command("mirrorcam-dock"), "doctor", "--folder", "dock"]
     said = subprocess.run(words, cwd=office.path, capture_output=True, text=True, check=False, env=environment())
     assert said.stdout == "Everything is in order.\n"
+
+
+def test_the_page_of_this_day_shows_what_was_printed_in_it(office: Office) -> None:
+    """Behind all the others: the page shows what they have called."""
+    page = (ROOT / "docs/provisioning.md").read_text(encoding="utf-8")
+    calls, log = calls_in(office.transcript.read_text()), (office.path / "dock.log").read_text()
+    by_hand = ("mirrorcam-provision dock install",)  # a whole computer: docs/provisioning/install.md
+    assert differences(page, calls, log, elsewhere=by_hand) == []
