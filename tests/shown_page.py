@@ -8,13 +8,14 @@ from textwrap import dedent
 
 DOCK = "/var/lib/mirrorcam/dock"  # where a page has it; a test's is the folder "dock"
 
-# Ids, digests and serial numbers, moments and days, which card it was, the room on a disk, how fast a copy was.
+# Ids, digests and serial numbers, moments and days, which card it was, a battery's charge and a disk's room, how
+# fast a copy was.
 _OWN = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
     (r"\b[0-9a-f]{16,}\b", "DIGEST"),
     (r"\d{4}-\d\d-\d\d(T[\d:.]+Z| \d\d:\d\d:\d\d)?", "MOMENT"),
     (r"\bloop\d+", "CARD"),
-    (r"[\d.]+ of [\d.]+ GB", "ROOM"),
+    (r"(–|\d+ %)\s+[\d.]+ of [\d.]+ GB", "CHARGE ROOM"),
     (r"(/[\d.]+ [kMG]B) .*", r"\1"),
     (r"[\s\u2500-\u257f]+", " "),  # tables and bars are as wide as what is in them
 )

@@ -11,7 +11,7 @@ made  folder/b
 [1.0 s]
 
 $ tool list 01a21e69-d814-7436-819a-7918cb674f6a --folder dock
-│ unit-01 │ 2026-11-27 │
+│ unit-01 │ 2026-11-27 │ –      1.0 of 2.0 GB │
 [0.2 s]
 
 """
@@ -25,7 +25,7 @@ made  folder/a  (digest fedcba9876543210)
 
    ```
    # runuser -u mirrorcam-dock -- tool list 01a21c4b-908f-7320-ae5c-067d271cddf8 --folder /var/lib/mirrorcam/dock
-   │ unit-01  │ 2031-01-01 │
+   │ unit-01  │ 2031-01-01 │ 91 %   20.5 of 270.6 GB │
    ```
 
 ```
