@@ -144,6 +144,7 @@ def _cut_a_recording(saved: Saved, number: int) -> Cut:
         told = again.wait_for("recovered")
         again.wait_for_state("standby")
         assert told["remains"] == "cut"
+        assert again.wait_for("closed")["clip_id"] == told["clip_id"]
         manifest = json.loads(again.machine.read(f"{_SPOOL}/{told['clip_id']}.json"))
         assert (manifest["complete"], manifest["ended_by"]) == (False, "power-lost")
         assert again.waiting() == saved.clip_ids | {told["clip_id"]}

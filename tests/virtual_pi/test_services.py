@@ -23,7 +23,7 @@ def pi(machines: Machines) -> VirtualPi:
 
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
 def test_the_unit_in_the_middle_of_a_recording(pi: VirtualPi, signal: str) -> None:
-    begun, recovered = pi.count("recording_started"), pi.count("recovered")
+    begun, recovered, closed = (pi.count(event) for event in ("recording_started", "recovered", "closed"))
     pi.touch("tap 0.08")
     pi.wait_for("recording_started", count=begun + 1)
     time.sleep(4)
@@ -34,6 +34,7 @@ def test_the_unit_in_the_middle_of_a_recording(pi: VirtualPi, signal: str) -> No
     time.sleep(2)
     pi.end_clip()
     pi.wait_for_state("standby")
+    assert pi.wait_for("closed", count=closed + 1)["clip_id"] == cut["clip_id"]
     assert f"{cut['clip_id']}.mp4.age" in pi.spool()
 
 
