@@ -1,25 +1,23 @@
 """The closer: what a power cut or a failing storage left of clips is measured and closed on a thread of its own."""
 
-import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Self
 
 from appliance.recovered import Recovered
 from appliance.spool import Spool
 
 _LOOK_SECONDS = 0.5
-_STOP_SECONDS = 2.0  # a storage that hangs may keep the thread for ever
-_LOWEST_PRIORITY = 19
+_STOP_SECONDS = 1.0  # a storage that hangs may keep the thread for ever
 
 
 class Closer:
     """Closes the spool's left clips one after the other, as long as its block runs; nobody waits for it to record.
 
-    Reading back a clip of an hour takes minutes. So the thread has the lowest priority, and rests after each piece as
-    long as that took: a clip that is recorded meanwhile has at least half of the storage's time. A clip that it has not
-    come to is found by the next start.
+    Reading back a clip of an hour takes minutes. So the thread rests after each piece as long as that took: a clip that
+    is recorded meanwhile has at least half of the storage's time. Its priority is no lower than the others': whoever
+    waits for a processor may hold the interpreter's lock, for which the camera's thread would wait. A clip that it has
+    not come to is found by the next start.
 
     `report` is told of each clip on the closer's thread; `complain` gets a sentence where the storage takes nothing,
     and then it is tried again when a clip was ended, begun or handed over.
@@ -41,10 +39,6 @@ class Closer:
         self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
-        with suppress(OSError):
-            os.setpriority(
-                os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY
-            )  # this thread's alone, on Linux
         while not self._is_stopping.is_set():
             if self._spool.wait_left(_LOOK_SECONDS):
                 self._close_all()

@@ -286,10 +286,10 @@ class Spool:
                 found.append(Recovered(files.clip_id, Remains.DAMAGED, what))
         return tuple(found)
 
-    def left(self) -> int:
-        """Return how many clips were ended and are not closed yet."""
+    def left(self) -> tuple[int, ...]:
+        """Return the sizes (bytes) of the clips that were ended and are not closed yet."""
         with self._lock:
-            return len(self._left())
+            return tuple(_size(left.files.growing) for left in self._left())
 
     @property
     def is_closing(self) -> bool:

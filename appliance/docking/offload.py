@@ -119,9 +119,8 @@ class _HandOver:
     def run(self) -> None:
         waiting = self._spool.waiting()
         self._notes.forget_all_but({clip.clip_id for clip in waiting})
-        total = sum(clip.manifest.ciphertext_bytes for clip in waiting)
-        clips = len(waiting) + self._spool.left()
-        self._report(Greeted(self._welcome.dock_id, self._welcome.wearer, clips, total))
+        sizes = [clip.manifest.ciphertext_bytes for clip in waiting] + list(self._spool.left())
+        self._report(Greeted(self._welcome.dock_id, self._welcome.wearer, len(sizes), sum(sizes)))
         while not self._is_stopping.is_set():
             is_closing = self._spool.is_closing  # asked first: what is closed after this is among those that wait
             clip = next((clip for clip in self._spool.waiting() if clip.clip_id not in self._tried), None)

@@ -107,6 +107,6 @@ def test_a_unit_without_a_free_byte_starts_and_is_emptied_by_its_dock(card: Path
         with pytest.raises(OSError, match="No space left"):  # the dock's policy, which was to be kept before all this
             Worn(installation).offload(steps)
         assert steps.deleted == clips
-        assert (installation.spool.left(), installation.clock.quality().last_sync is None) == (0, False)
+        assert (installation.spool.left(), installation.clock.quality().last_sync is None) == ((), False)
         assert Worn(installation).offload().names == ["Greeted"]
     assert {head.dock_id for head in Installation.open(installation.folder.path).spool.seen_heads()} == {"dock-1"}

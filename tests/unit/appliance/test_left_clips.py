@@ -66,7 +66,7 @@ def test_recovery_reads_no_sealed_file_and_a_clip_can_be_recorded_before_the_cut
     assert [each.remains for each in spool.recover()] == [Remains.CUT]
     growing = begun(spool, 1)
     end(spool, growing)
-    assert (waiting(spool), spool.left()) == ([], 2)
+    assert (waiting(spool), len(spool.left())) == ([], 2)
     disk.heal()
     close_left(spool)
     assert waiting(spool) == [(first, 1, False), (growing.files.clip_id, 2, True)]
@@ -159,7 +159,7 @@ def test_a_clip_that_the_medium_does_not_give_back_is_put_aside_for_it_and_its_p
     again = unit.spool(disk)
     (told,) = again.recover()
     assert (told.clip_id, told.remains) == (lost, Remains.DAMAGED)
-    assert (again.is_closing, again.left()) == (False, 0)
+    assert (again.is_closing, again.left()) == (False, ())
     spooled(again, 2)
     check_chain(unit, again.waiting())
 
@@ -201,7 +201,7 @@ def test_what_is_known_of_a_clip_and_cannot_be_read_keeps_no_other_from_being_re
     (told,) = spool.recover()
     assert told.remains is Remains.DAMAGED
     assert spooled(spool, 1).sequence == 1
-    assert spool.left() == 0
+    assert spool.left() == ()
 
 
 def test_a_clip_of_which_the_medium_has_nothing_is_forgotten_when_it_is_read_back(unit: Unit) -> None:

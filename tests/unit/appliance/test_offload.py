@@ -65,10 +65,10 @@ def test_a_handing_over_waits_for_a_clip_that_is_still_read_back_and_takes_it_wi
     close_left(unit.installation.spool)
     handing_over.join(PATIENCE)
     assert steps.deleted == [whole.clip_id, cut]
-    assert steps.greeted.clips == 2
     stored = dock.stored(cut)
     assert stored is not None
     assert (stored.complete, stored.ended_by) == (False, "storage-failed")
+    assert (steps.greeted.clips, steps.greeted.bytes) == (2, len(whole.sealed) + stored.ciphertext_bytes)
 
 
 def test_the_heads_of_the_custody_log_are_remembered_and_shown_at_the_next_docking(

@@ -98,7 +98,7 @@ def test_a_clip_without_its_end_is_kept_to_the_byte_and_stated_as_cut(unit: Unit
     assert (recovered.clip_id, recovered.remains) == (growing.draft.clip_id, Remains.CUT)
     assert recovered.what == "Its end is missing; everything before it is kept."
     assert again.waiting() == (whole,)
-    assert again.left() == 1
+    assert len(again.left()) == 1
     assert again.close_next() == Recovered(recovered.clip_id, Remains.CUT, recovered.what)
     assert again.close_next() is None
     first, cut = again.waiting()
