@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 
 from appliance.faults.keeping import FaultKeeper
 from appliance.faults.log import FaultLog
-from appliance.recovered import Recovered
+from appliance.recovered import Recovered, Remains
 from appliance.states import State
 from evidence.docking import UpdateOutcome
 from evidence.manifest import Manifest
@@ -78,8 +78,13 @@ class Journal:
         self._log.warning("recovered", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
 
     def closed(self, recovered: Recovered) -> None:
-        """Tell that a clip which was left to the closer is closed, or what else became of it."""
+        """Tell that a clip which was left to the closer is closed, or what else became of it.
+
+        A storage that does not give it back is a fault of the unit.
+        """
         self._log.info("closed", clip_id=recovered.clip_id, remains=recovered.remains.value, what=recovered.what)
+        if recovered.remains is Remains.DAMAGED:
+            self.fault("storage_failed", recovered.what)
 
     def not_closed(self, sentence: str) -> None:
         """Tell why a clip cannot be closed yet."""

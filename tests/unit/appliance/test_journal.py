@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from appliance.journal import Journal
+from appliance.recovered import Recovered, Remains
 from appliance.states import State
 
 UNIT_LOG = Path(__file__).parents[3] / "docs" / "unit-log.md"
@@ -26,6 +27,16 @@ def test_each_event_is_one_json_object_that_begins_with_its_moment() -> None:
     assert (first["event"], first["unit_id"], first["clips_waiting"]) == ("started", "unit-1", 2)
     assert (second["level"], second["kind"]) == ("error", "storage_failed")
     assert first["at"].endswith("Z")
+
+
+def test_a_clip_that_the_storage_does_not_give_back_is_a_fault_and_one_that_is_closed_is_none() -> None:
+    output = io.StringIO()
+    journal = Journal(output)
+    journal.closed(Recovered("one", Remains.CUT, "Its end is missing."))
+    journal.closed(Recovered("two", Remains.DAMAGED, "The storage does not give it back."))
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["closed", "closed", "fault"]
+    assert (lines[2]["kind"], lines[2]["sentence"]) == ("storage_failed", "The storage does not give it back.")
 
 
 def test_a_person_at_a_terminal_reads_lines_and_no_json() -> None:
