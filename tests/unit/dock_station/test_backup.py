@@ -9,9 +9,9 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -35,7 +35,6 @@ from dock_station.catalogue.database import CatalogueError
 from dock_station.clock import ClockWatch, utc_now
 from dock_station.dock import Dock
 from dock_station.doctor import findings
-from dock_station.enrolment.desk import Desk, RequestDroppedError
 from dock_station.opening.keeper import start_opener
 from dock_station.opening.keyslots import Keyslots
 from dock_station.playback.playable import Part, Playable
@@ -44,7 +43,6 @@ from dock_station.settings import DockFolder
 from evidence.age import HybridIdentity, read_header, seal_bytes
 from tests.dock import NO_RESERVE, Camera, RunningDock, SealedClip, just_started, running, set_up
 from tests.films import muxed
-from tests.newcomers import Newcomer
 from tests.pki import Pki
 from tests.postgresql import PostgreSql, postgresql
 from tests.recording import in_order, pictures, sound
@@ -214,24 +212,6 @@ def confirm(dock: Dock) -> None:
     decisions.clear_alarm(dock, alarm.alarm_id, actor=ACTOR, reason="holds are set again")
 
 
-def test_a_hold_that_was_set_after_the_backup_can_be_set_again_before_anything_is_deleted(small_town: Town) -> None:
-    small_town.back_up()
-    small_town.restore()
-    (clip,) = small_town.clips
-    later = utc_now() + timedelta(days=40)
-    with closing(Dock.open(small_town.new, lambda: later, just_started)) as dock:
-        with dock.catalogue.writing() as connection:
-            dock.custody.watch_clock(connection)
-        decisions.vouch_for_clock(dock, actor=ACTOR, reason="compared")
-        work = RetentionWorker(dock, ClockWatch())
-        assert "was set back to its backup" in str(work.run().stopped)
-        decisions.hold(dock, clip.clip_id, actor=ACTOR, case_number="C-1", reason="again", review_on=date(2030, 1, 1))
-        confirm(dock)
-        done = work.run()
-        assert (done.stopped, done.deleted) == (None, ())
-    assert (small_town.new.vault / f"clips/{clip.clip_id}.mp4.age").exists()
-
-
 def test_a_restored_dock_takes_in_what_units_bring_next(town: Town) -> None:
     town.back_up()
     town.restore()
@@ -264,26 +244,6 @@ def test_a_vault_that_survived_is_left_as_it_is(town: Town) -> None:
     assert town.restore().missing == ()
     assert everything(town.new.vault) == before
     assert list(findings(town.new, utc_now)) == SET_BACK
-
-
-def test_who_was_confirmed_and_had_no_certificate_yet_needs_somebodys_word_again(small_town: Town) -> None:
-    dock, unit = small_town.dock.dock, Newcomer()
-    dock.folder.enrolment.prepare()
-    with dock.folder.enrolment.opened():
-        unit.ask(Desk(dock))
-        Desk(dock).confirm(unit.code(dock), "unit-09", actor=ACTOR)
-    small_town.back_up()
-    small_town.restore()
-    files = small_town.new.enrolment
-    files.prepare()
-    with closing(Dock.open(small_town.new)) as restored, files.opened():
-        desk = Desk(restored)
-        with pytest.raises(RequestDroppedError):
-            desk.standing(unit.request_id)
-        unit.ask(desk)
-        assert desk.standing(unit.request_id).issued is None
-        assert len(desk.waiting()) == 1
-        assert files.unanswered() == []
 
 
 def test_the_custody_log_says_what_was_done_with_which_backup(small_town: Town) -> None:

@@ -2,19 +2,28 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from dock_station import decisions
 from dock_station.backup.making import Made, make_backup
 from dock_station.backup.restoring import Restored, restore
+from dock_station.catalogue import alarms
+from dock_station.clock import ClockWatch, utc_now
 from dock_station.commands.backups import bring_back
+from dock_station.dock import Dock
+from dock_station.enrolment.desk import Desk, RequestDroppedError
+from dock_station.retention.worker import RetentionWorker
 from dock_station.settings import DockFolder
 from evidence.certificates import load_certificate
-from tests.dock import RunningDock, SealedClip, running, set_up
+from tests.dock import RunningDock, SealedClip, just_started, running, set_up
+from tests.newcomers import Newcomer
 from tests.pki import Pki
 
 ACTOR = "shell:test"
@@ -92,3 +101,44 @@ def test_a_restore_that_replaces_a_file_says_so_and_ends_well(hall: Hall) -> Non
     assert done.exit_code == 0, done.output
     assert "the backup's copy has replaced it" in done.stdout
     assert "All 1 clips are in the vault." in done.stdout
+
+
+def test_a_hold_that_was_set_after_the_backup_can_be_set_again_before_anything_is_deleted(hall: Hall) -> None:
+    hall.back_up()
+    hall.restore()
+    later = utc_now() + timedelta(days=40)
+    with closing(Dock.open(hall.new, lambda: later, just_started)) as dock:
+        with dock.catalogue.writing() as connection:
+            dock.custody.watch_clock(connection)
+        decisions.vouch_for_clock(dock, actor=ACTOR, reason="compared")
+        work = RetentionWorker(dock, ClockWatch())
+        assert "was set back to its backup" in str(work.run().stopped)
+        decisions.hold(
+            dock, hall.clip.clip_id, actor=ACTOR, case_number="C-1", reason="again", review_on=date(2030, 1, 1)
+        )
+        with dock.catalogue.reading() as connection:
+            (alarm,) = alarms.still_open(connection)
+        decisions.clear_alarm(dock, alarm.alarm_id, actor=ACTOR, reason="holds are set again")
+        done = work.run()
+        assert (done.stopped, done.deleted) == (None, ())
+    assert (hall.new.vault / f"clips/{hall.clip.clip_id}.mp4.age").exists()
+
+
+def test_who_was_confirmed_and_had_no_certificate_yet_needs_somebodys_word_again(hall: Hall) -> None:
+    dock, unit = hall.dock.dock, Newcomer()
+    dock.folder.enrolment.prepare()
+    with dock.folder.enrolment.opened():
+        unit.ask(Desk(dock))
+        Desk(dock).confirm(unit.code(dock), "unit-09", actor=ACTOR)
+    hall.back_up()
+    hall.restore()
+    files = hall.new.enrolment
+    files.prepare()
+    with closing(Dock.open(hall.new)) as restored, files.opened():
+        desk = Desk(restored)
+        with pytest.raises(RequestDroppedError):
+            desk.standing(unit.request_id)
+        unit.ask(desk)
+        assert desk.standing(unit.request_id).issued is None
+        assert len(desk.waiting()) == 1
+        assert files.unanswered() == []
