@@ -19,19 +19,26 @@ class SourceThread:
         self._left: list[threading.Thread] = []
 
     def start(self, loop: Callable[[threading.Event], None], on_failure: Callable[[CameraError], None]) -> None:
-        """Run `loop` on a new thread; a CameraError out of it goes to `on_failure` unless `stop` came first."""
+        """Run `loop` on a new thread; a CameraError out of it goes to `on_failure` unless `stop` came first.
+
+        So does a mistake of ours or of a library's: a microphone's must cost no picture, and a camera is tried again.
+        """
         self.stop()
         is_stopping = self._is_stopping = threading.Event()
 
         def run() -> None:
             try:
                 loop(is_stopping)
-            except CameraError as error:
+            except Exception as error:
                 if not is_stopping.is_set():
-                    on_failure(error)
+                    on_failure(error if isinstance(error, CameraError) else self._mistake(error))
 
         self._thread = threading.Thread(target=run, name=self._name, daemon=True)
         self._thread.start()
+
+    def _mistake(self, error: Exception) -> CameraError:
+        kind = type(error).__name__
+        return CameraError(f"What reads the {self._name} has failed ({kind}): have IT look at this unit.")
 
     def stop(self) -> None:
         """End the loop and wait for it; harmless when nothing runs, and from the loop's own callbacks."""
