@@ -1,5 +1,6 @@
 """The recording side, as the table of states drives it: works that come and go with camera, policy and dock."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -20,6 +21,9 @@ from evidence.policy import Policy
 NOTHING = RecorderStatus(
     writing=False, clip_id=None, started=None, ciphertext_bytes=0, frames_written=0, frames_lost=0, failure=None
 )
+# A clip that lasted less before its camera failed gives the camera no new minute: one that blinks on and on would be
+# recorded in tiny clips for ever, and no finger could be held long enough to end it.
+_STEADY_SECONDS = 10.0
 # What stands for a policy while there is none that can be used: the table needs one, and nothing is recorded by it.
 _NO_POLICY = Policy(policy_id="none", recipients=(), retention_days=1, retention_min_days=1, retention_max_days=1)
 _EVENT_OF_FAILURE = {
@@ -37,7 +41,8 @@ class Recording:
     started again within them. No new works begin while old ones still have something to write.
 
     A clip that broke off, by its camera's failure or a crash, goes on in a new one if the camera gives a picture within
-    a minute, and no clip has begun and the unit was not docked meanwhile.
+    a minute, and no clip has begun and the unit was not docked meanwhile. One that went on so, and broke off again
+    within seconds, has what is left of that minute.
     """
 
     def __init__(
@@ -61,7 +66,9 @@ class Recording:
         self._tell = tell
         self._make_room = make_room
         self._newest_clip = self._broken_off = broken_off
-        self._broken_off_at = installation.clock.monotonic()
+        now = installation.clock.monotonic()
+        self._begun_at = now
+        self._goes_on_until = now + GO_ON_SECONDS if broken_off else -math.inf
         self._policy = _NO_POLICY
         with suppress(MirrorcamError, OSError):
             self._policy = installation.folder.policy().policy
@@ -134,7 +141,10 @@ class Recording:
         self._watch.begun(clip_id)
         if self._broken_off is not None and self._is_to_go_on():
             self._journal.resumed(clip_id, after=self._broken_off)
+        else:
+            self._goes_on_until = -math.inf  # the wearer's own, with a minute of its own
         self._newest_clip, self._broken_off = clip_id, None
+        self._begun_at = self._installation.clock.monotonic()
         return News(Event.CLIP_BEGUN)
 
     def _begin(self, works: Works, wearer: str) -> str:
@@ -149,7 +159,10 @@ class Recording:
         if self._works:
             self._works.end(ended_by)
         if ended_by == "camera-failed":
-            self._broken_off, self._broken_off_at = self._newest_clip, self._installation.clock.monotonic()
+            now = self._installation.clock.monotonic()
+            if self._goes_on_until == -math.inf or now - self._begun_at >= _STEADY_SECONDS:
+                self._goes_on_until = now + GO_ON_SECONDS
+            self._broken_off = self._newest_clip
 
     def observe(self) -> News | None:
         """Look after clips and camera; return what has come of it since the last look, one thing at a time."""
@@ -199,5 +212,4 @@ class Recording:
         )
 
     def _is_to_go_on(self) -> bool:
-        since = self._installation.clock.monotonic() - self._broken_off_at
-        return self._broken_off is not None and since <= GO_ON_SECONDS
+        return self._broken_off is not None and self._installation.clock.monotonic() <= self._goes_on_until
