@@ -124,8 +124,7 @@ class Installation:
         return self.clock.monotonic() - broken_off.monotonic <= GO_ON_SECONDS
 
     def _clip_that_its_camera_failed(self) -> str | None:
-        waiting = self.spool.waiting()
-        newest = waiting[-1].manifest if waiting else None
+        newest = self.spool.newest_ended()
         if newest is None or newest.ended_by != "camera-failed" or newest.ended_at is None:
             return None
         length = max(0.0, (newest.ended_at - newest.started_at).total_seconds())

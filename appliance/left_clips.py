@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.writing.clip_files import DRAFT_SUFFIX, ClipFiles, clips_with, read_manifest
+from appliance.writing.clip_files import (
+    DRAFT_SUFFIX,
+    GROWING_SUFFIX,
+    UNREADABLE_SUFFIX,
+    ClipFiles,
+    clips_with,
+    read_manifest,
+)
 from evidence.manifest import Manifest
 
 
@@ -19,6 +26,22 @@ class LeftClip:
     def is_known(self) -> bool:
         """Whether nothing has to be read back to close it."""
         return self.is_closing or self.stated.ciphertext_bytes > 0
+
+
+@dataclass(frozen=True)
+class Unclosed:
+    """How many clips are still to be closed, and how many are kept for IT because nobody can close them."""
+
+    closing: int
+    kept: int
+
+
+def unclosed_clips(folder: Path, *, growing: str | None) -> Unclosed:
+    """Count them, `growing` among those that are still to be closed; raises OSError."""
+    suffixes = (DRAFT_SUFFIX, GROWING_SUFFIX, UNREADABLE_SUFFIX)
+    begun = {files.clip_id for suffix in suffixes for files in clips_with(folder, suffix)}
+    closing = {left.files.clip_id for left in left_clips(folder, but=growing)} | ({growing} if growing else set())
+    return Unclosed(closing=len(closing), kept=len(begun - closing))
 
 
 def left_clips(folder: Path, *, but: str | None) -> list[LeftClip]:

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from appliance.writing.clip_files import ClipFiles, read_manifest
 
+KEPT = "what was recorded is kept: have IT look at this unit."
+
 
 class Remains(StrEnum):
     """What was left of a clip when the unit was started again."""
@@ -48,3 +50,8 @@ def broken_off(files: ClipFiles) -> BrokenOff | None:
     except OSError:
         return None
     return BrokenOff(draft.boot_id, draft.started_monotonic_seconds + max(0.0, grew_for))
+
+
+def not_given_back(error: OSError) -> str:
+    """Say of a clip that the medium does not give it back, and why."""
+    return f"The storage does not give it back ({error.strerror or error}); {KEPT}"

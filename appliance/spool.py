@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.left_clips import LeftClip, left_clips
-from appliance.recovered import Recovered, Remains, broken_off
+from appliance.left_clips import LeftClip, Unclosed, left_clips, unclosed_clips
+from appliance.recovered import KEPT, Recovered, Remains, broken_off, not_given_back
 from appliance.spool_notes import SpoolNotes
 from appliance.writing.clip_files import (
     DRAFT_SUFFIX,
@@ -23,6 +23,8 @@ from appliance.writing.clip_files import (
     ClipFiles,
     GrowingFile,
     clips_with,
+    grown_bytes,
+    is_stated_whole,
     read_manifest,
 )
 from appliance.writing.disk import FULL, Disk
@@ -41,8 +43,6 @@ from evidence.signature import Signed, Signer
 FLOOR_BYTES = 16 * 1024 * 1024
 # What a draft names as its predecessor where that one is not closed yet: a place in the chain is given at closing.
 _NOT_KNOWN_YET = "0" * 64
-
-_KEPT = "what was recorded is kept: have IT look at this unit."
 
 
 class StorageFullError(EnvironmentalError):
@@ -143,10 +143,16 @@ class Spool:
         clips = [clip for files in clips_with(self._folder, SEALED_SUFFIX) if (clip := _spooled(files))]
         return tuple(sorted(clips, key=lambda clip: clip.sequence))
 
-    def unclosed(self) -> tuple[str, ...]:
-        """Return the ids of the clips that have begun and are not closed, or could not be."""
-        begun = (*clips_with(self._folder, DRAFT_SUFFIX), *clips_with(self._folder, GROWING_SUFFIX))
-        return tuple(sorted({files.clip_id for files in begun}))
+    def unclosed(self) -> Unclosed:
+        """Return how many clips have begun and are not closed; raises OSError."""
+        with self._lock:
+            return unclosed_clips(self._folder, growing=self._growing)
+
+    def newest_ended(self) -> Manifest | None:
+        """Return what is stated of the clip that was ended last, whether it is closed yet or not; raises OSError."""
+        with self._lock:
+            stated = [clip.manifest for clip in self.waiting()] + [left.stated for left in self._left()]
+        return max(stated, key=lambda manifest: manifest.sequence, default=None)
 
     def seen_heads(self) -> tuple[SeenHead, ...]:
         """Return the newest custody head seen from each dock."""
@@ -235,7 +241,8 @@ class Spool:
             if self._left():
                 self._disk.write_durably(growing.files.draft, manifests.encode(stated))
                 self._growing = None
-                self._close_known()
+                with suppress(OSError):  # of one before it: this one is whole, and is closed behind that
+                    self._close_known()
             else:
                 self._close(growing.files, self._placed(stated))
                 self._growing = None
@@ -252,8 +259,8 @@ class Spool:
         )
         with self._lock:
             self._growing = None
-            if not files.manifest.exists():  # else `close_clip` has come far enough to be finished as it was meant
-                if not _size(files.growing):
+            if not is_stated_whole(files):  # else `close_clip` has come far enough to be finished as it was meant
+                if not grown_bytes(files):
                     self._forget(files)
                     return
                 self._disk.write_durably(files.draft, manifests.encode(known))
@@ -270,15 +277,14 @@ class Spool:
         with self._lock:
             found = [self._finish_removal(files) for files in clips_with(self._folder, RECEIPT_SUFFIX)]
             for files in clips_with(self._folder, UNREADABLE_SUFFIX):
-                found.append(Recovered(files.clip_id, Remains.DAMAGED, f"The storage does not give it back; {_KEPT}"))
+                found.append(Recovered(files.clip_id, Remains.DAMAGED, f"The storage does not give it back; {KEPT}"))
             found += [self._found(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
             with suppress(OSError):  # `close_next` comes to it again
                 for files in clips_with(self._folder, GROWING_SUFFIX) + clips_with(self._folder, DRAFT_SUFFIX):
-                    if not files.manifest.exists() and not _size(files.growing):
+                    if not files.manifest.exists() and not grown_bytes(files):
                         self._forget(files)
                 self._close_known()
-            if self._left():
-                self._is_left.set()
+            self.try_again()
         known = {each.clip_id for each in found}
         for files in clips_with(self._folder, MANIFEST_SUFFIX):
             if files.clip_id not in known and read_manifest(files.manifest) is None:
@@ -289,12 +295,18 @@ class Spool:
     def left(self) -> tuple[int, ...]:
         """Return the sizes (bytes) of the clips that were ended and are not closed yet."""
         with self._lock:
-            return tuple(_size(left.files.growing) for left in self._left())
+            return tuple(grown_bytes(left.files) for left in self._left())
 
     @property
     def is_closing(self) -> bool:
         """Whether `close_next` has something to do, and has not failed at it."""
         return self._is_left.is_set()
+
+    def try_again(self) -> None:
+        """Have what could not be closed tried once more by `close_next`; raises OSError."""
+        with self._lock:
+            if self._left():
+                self._is_left.set()
 
     def wait_left(self, timeout: float) -> bool:
         """Wait until `close_next` has something to do; False when `timeout` (seconds) is over first."""
@@ -336,8 +348,7 @@ class Spool:
         receipts.check_speaks_of(stated, manifests.decode(content), hashlib.sha256(content).hexdigest())
         with self._lock:
             self._let_go(files, stated, receipt.content)
-            if self._left():
-                self._is_left.set()  # there is more room now than when it was tried
+            self.try_again()  # there is more room now than before
         return stated
 
     def refuse(self, clip_id: str, reason: str) -> None:
@@ -374,15 +385,15 @@ class Spool:
     def _found(self, files: ClipFiles) -> Recovered:
         try:
             is_closing = files.manifest.exists()
-            is_empty = not is_closing and not _size(files.growing)
+            is_empty = not is_closing and not grown_bytes(files)
         except OSError as error:
-            return Recovered(files.clip_id, Remains.DAMAGED, _not_given_back(error))
+            return Recovered(files.clip_id, Remains.DAMAGED, not_given_back(error))
         if is_empty:
             what = "Power was lost before anything of it was recorded."
             return Recovered(files.clip_id, Remains.NOTHING, what, broken_off(files))
         stated = read_manifest(files.manifest if is_closing else files.draft)
         if stated is None:
-            return Recovered(files.clip_id, Remains.DAMAGED, f"What is known of it is damaged; {_KEPT}")
+            return Recovered(files.clip_id, Remains.DAMAGED, f"What is known of it is damaged; {KEPT}")
         if is_closing or stated.complete:
             return Recovered(files.clip_id, Remains.WHOLE, "Only its closing was left to do.")
         what = "Its end is missing; everything before it is kept."
@@ -394,7 +405,11 @@ class Spool:
             if not left.is_known:
                 self._is_left.set()
                 return
-            self._close_left(left)
+            try:
+                self._close_left(left)
+            except OSError:
+                self._is_left.set()
+                raise
 
     def _close_measured(self, left: LeftClip, rest: Callable[[float], bool]) -> Recovered | None:
         try:
@@ -423,7 +438,7 @@ class Spool:
         with self._lock:
             self._disk.rename(files.draft, files.unreadable)
             self._disk.sync_folder(self._folder)
-        return Recovered(files.clip_id, Remains.DAMAGED, _not_given_back(error))
+        return Recovered(files.clip_id, Remains.DAMAGED, not_given_back(error))
 
     def _close(self, files: ClipFiles, final: Manifest) -> None:
         if not files.manifest.exists():
@@ -481,14 +496,3 @@ def _spooled(files: ClipFiles) -> SpooledClip | None:
     if manifest is None:
         return None
     return SpooledClip(files.clip_id, manifest.sequence, files.sealed, files.manifest, files.signature, manifest)
-
-
-def _not_given_back(error: OSError) -> str:
-    return f"The storage does not give it back ({error.strerror or error}); {_KEPT}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

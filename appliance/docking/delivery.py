@@ -9,6 +9,7 @@ from typing import Protocol
 from appliance.front import messages
 from appliance.front.messages import Message
 from appliance.journal import Journal
+from appliance.left_clips import Unclosed
 from appliance.spool import Spool
 from appliance.states import Event, News
 from evidence.errors import MirrorcamError
@@ -103,6 +104,7 @@ class Course:
         self.bytes = 0
         self.delivered = 0
         self.refused = 0
+        self.kept = 0
         self._sent: dict[str, int] = {}
 
     @property
@@ -129,14 +131,16 @@ class Course:
 
     def result(self) -> Message:
         """Return what the wearer reads at the end."""
-        return messages.dock_refused(self.refused) if self.refused else messages.handed_over(self.delivered)
+        if self.refused:
+            return messages.dock_refused(self.refused)
+        return messages.not_read(self.kept) if self.kept else messages.handed_over(self.delivered)
 
 
 class Delivery:
     """Runs the offload on a thread of its own, and keeps what the screen says of it.
 
-    `tell` gets OFFLOADED or OFFLOAD_FAILED when a run is over, unless it was stopped. The unit is called empty only
-    where no clip is left that is still to be closed.
+    `tell` gets OFFLOADED or OFFLOAD_FAILED when a run is over, unless it was stopped. Where a clip is still to be
+    closed the run has failed, to be tried again; and the unit is called empty only where nothing of a clip is left.
     """
 
     def __init__(
@@ -210,17 +214,21 @@ class Delivery:
             self._fail(_sentence_of(error), is_stopping)
         else:
             self._journal.offloaded(delivered=course.delivered, refused=course.refused)
-            is_unclosed = self._is_unclosed()
-            self._say(messages.NOT_ALL_CLOSED if is_unclosed else course.result(), is_stopping)
+            unclosed = self._unclosed()
+            course.kept = unclosed.kept
+            if unclosed.closing:
+                self._say(messages.NOT_ALL_CLOSED, is_stopping)
+                self._end(News(Event.OFFLOAD_FAILED, messages.NOT_ALL_CLOSED.sentence), is_stopping)
+                return  # an update restarts the unit, and a clip may just be being closed
+            self._say(course.result(), is_stopping)
             self._end(News(Event.OFFLOADED), is_stopping)
-            if not is_unclosed:  # an update restarts the unit, and a clip may just be being closed
-                self._look_after_updates(course, is_stopping)
+            self._look_after_updates(course, is_stopping)
 
-    def _is_unclosed(self) -> bool:
+    def _unclosed(self) -> Unclosed:
         try:
-            return bool(self._spool.unclosed())
+            return self._spool.unclosed()
         except OSError:
-            return True  # nobody can say that the unit is empty
+            return Unclosed(closing=1, kept=0)  # nobody can say that the unit is empty
 
     def _look_after_updates(self, course: Course, is_stopping: threading.Event) -> None:
         if self._updating is None:

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.board.battery import Battery
@@ -117,6 +118,8 @@ class _HandOver:
         self._is_behind_a_gap = False
 
     def run(self) -> None:
+        with suppress(OSError):  # the closer meets the same, and tells it
+            self._spool.try_again()
         waiting = self._spool.waiting()
         self._notes.forget_all_but({clip.clip_id for clip in waiting})
         sizes = [clip.manifest.ciphertext_bytes for clip in waiting] + list(self._spool.left())

@@ -121,6 +121,11 @@ NOT_ALL_CLOSED = Message(
 )
 
 
+def not_read(clips: int) -> Message:
+    """Tell that something of clips is on the unit which its storage does not give back."""
+    return Message("On the dock", f"{_clips(clips)} cannot be read from this unit. Give it to IT.", Tone.WARNING)
+
+
 def dock_refused(clips: int) -> Message:
     """Tell that clips had to stay."""
     return Message("On the dock", f"The dock refused {_clips(clips)}, still on this unit. Tell IT.", Tone.WARNING)

@@ -84,6 +84,20 @@ def read_manifest(path: Path) -> Manifest | None:
         return None
 
 
+def is_stated_whole(files: ClipFiles) -> bool:
+    """Tell whether a clip's manifest is there, or a draft of all that it will state."""
+    draft = read_manifest(files.draft)
+    return files.manifest.exists() or (draft is not None and draft.complete)
+
+
+def grown_bytes(files: ClipFiles) -> int:
+    """Return the size of what is not closed of a clip; raises OSError."""
+    try:
+        return files.growing.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class GrowingFile:
     """The sealed file of a running clip: every byte counted, hashed and, after `sync`, durable. One thread's.
 

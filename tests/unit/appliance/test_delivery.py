@@ -127,10 +127,24 @@ def test_a_unit_on_which_a_clip_is_still_to_be_closed_is_not_empty_and_not_updat
     until(lambda: bool(bench.news))
     bench.delivery.stop()
     assert bench.delivery.message == messages.NOT_ALL_CLOSED
+    assert [news.event for news in bench.news] == [Event.OFFLOAD_FAILED], "so that it is tried again"
     spool.close_clip(growing, Ending("docked", EPOCH, 0, 0))
     bench.delivery.start()
     until(lambda: bench.delivery.message == messages.UPDATED)
     bench.delivery.stop()
+
+
+def test_a_unit_with_a_clip_that_nobody_can_read_is_not_empty_and_is_updated_all_the_same(tmp_path: Path) -> None:
+    growing = Unit(tmp_path).spool().open_clip(start())
+    growing.files.draft.rename(growing.files.unreadable)
+    bench = Bench(tmp_path, Script([]))
+    bench.delivery.start()
+    until(lambda: bool(bench.news))
+    assert (bench.news, bench.delivery.message) == ([News(Event.OFFLOADED)], messages.not_read(1))
+    updated = Bench(tmp_path, Script([]), Saying(messages.UPDATED))
+    updated.delivery.start()
+    until(lambda: updated.delivery.message == messages.UPDATED)
+    updated.delivery.stop()
 
 
 def test_the_wearer_is_in_no_line_of_the_log(tmp_path: Path) -> None:

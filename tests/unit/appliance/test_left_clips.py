@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.left_clips import Unclosed
 from appliance.recovered import Recovered, Remains
 from appliance.spool import Ending, Spool
 from appliance.writing.clip_files import GrowingFile
@@ -141,6 +142,28 @@ def test_a_power_cut_at_any_step_of_closing_one_clip_behind_another_harms_nothin
         check_chain(unit, again.waiting())
 
 
+def test_a_clip_that_ended_well_stays_whole_where_one_before_it_cannot_be_closed(unit: Unit) -> None:
+    disk = FailingDisk()
+    spool = unit.spool(disk)
+    first = begun(spool)
+    disk.fail(errno.EIO, "rename")
+    with pytest.raises(OSError, match="Input/output"):
+        end(spool, first)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.close_cut_clip(first, Ending("storage-failed", ENDING.ended_at, 20, 0))
+    second = begun(spool, 1)
+    end(spool, second)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.close_next()
+    assert (spool.is_closing, spool.unclosed()) == (False, Unclosed(closing=2, kept=0))
+    disk.heal()
+    spool.try_again()  # as an offload does
+    assert spool.is_closing
+    close_left(spool)
+    assert waiting(spool) == [(first.files.clip_id, 1, True), (second.files.clip_id, 2, True)]
+    check_chain(unit, spool.waiting())
+
+
 def test_a_clip_that_the_medium_does_not_give_back_is_put_aside_for_it_and_its_place_goes_to_the_next(
     unit: Unit,
 ) -> None:
@@ -160,6 +183,7 @@ def test_a_clip_that_the_medium_does_not_give_back_is_put_aside_for_it_and_its_p
     (told,) = again.recover()
     assert (told.clip_id, told.remains) == (lost, Remains.DAMAGED)
     assert (again.is_closing, again.left()) == (False, ())
+    assert again.unclosed() == Unclosed(closing=0, kept=1)
     spooled(again, 2)
     check_chain(unit, again.waiting())
 
