@@ -61,8 +61,6 @@ class RetentionWorker:
     def run(self) -> Run:
         """Run once."""
         try:
-            with self._dock.catalogue.reading() as connection:
-                kept_head.require(self._dock.folder.custody_head_file, connection)
             done = self._run()
             with self._dock.catalogue.reading() as connection:
                 kept_head.keep(self._dock.folder.custody_head_file, connection)
@@ -81,6 +79,8 @@ class RetentionWorker:
         with self._dock.catalogue.writing() as connection:
             trusted = self._deleter.clock_is_trusted(connection)
             self._say_alive(connection)
+        with self._dock.catalogue.reading() as connection:
+            kept_head.require(self._dock.folder.custody_head_file, connection)
         if not trusted:
             return Run(stopped=self._clock_sentence())
         policy = self._dock.policy().policy
