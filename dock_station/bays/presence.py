@@ -78,8 +78,8 @@ class BayWatch:
             bays.clear(connection)
 
     def _watch(self, usb: Usb, stop: threading.Event) -> None:
+        look_at = self._monotonic() + LOOK_SECONDS  # from a look's beginning: what changes in it is seen by the next
         self._look(usb)
-        look_at = self._monotonic() + LOOK_SECONDS
         while not stop.is_set():
             self._alive()
             news = usb.wait(TURN_SECONDS)
@@ -88,8 +88,8 @@ class BayWatch:
             elif isinstance(news, Unplugged):
                 self._went(news.sys_path)
             elif self._monotonic() >= look_at:
-                self._look(usb)
                 look_at = self._monotonic() + LOOK_SECONDS
+                self._look(usb)
 
     def _look(self, usb: Usb) -> None:
         present = {plugged.sys_path: plugged for plugged in usb.present()}
