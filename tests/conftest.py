@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,8 +63,13 @@ def missing_for(tests: Iterable[str], is_there: Callable[[str], bool]) -> dict[s
 
 
 def pytest_configure() -> None:
-    """Let the programs under test be interrupted, even where a script without job control has us run behind it."""
+    """Let the programs under test be interrupted, even where a script without job control has us run behind it.
+
+    And let no example fail for the time that it takes: a busy machine takes any.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("mirrorcam", deadline=None)
+    settings.load_profile("mirrorcam")
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

@@ -42,6 +42,7 @@ def test_a_code_is_typed_and_the_unit_is_let_in_by_keyboard_alone(here: Town, it
     it.page.keyboard.press("Enter")
     expect(it.page.get_by_role("alert")).to_contain_text("No unit that waits here shows this code.")
     expect(it.page.get_by_label("Code on the unit's screen")).to_have_attribute("aria-invalid", "true")
+    expect(it.page.get_by_label("Code on the unit's screen")).to_be_focused()
     it.page.keyboard.type(f"{code[:3]} {code[3:]}")
     it.page.keyboard.press("Tab")
     it.page.keyboard.type("unit-41")

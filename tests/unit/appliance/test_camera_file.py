@@ -11,9 +11,16 @@ import av
 import pytest
 
 from appliance.camera import CameraError, Packet
+from appliance.cameras import file
 from appliance.cameras.file import FileCamera
 from tests.cameras import Listener, colour, decoded_pictures, decoded_sound, film, settings, tone_frame
 from tests.footage import bikes, bunny
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long this thread has to wait, no picture is lost by it."""
+    monkeypatch.setattr(file, "_MOST_LATE_US", 30_000_000)
 
 
 @contextmanager
@@ -73,12 +80,15 @@ def test_the_film_begins_again_and_its_numbers_and_times_go_on(tmp_path: Path) -
         assert abs(periods - (later.sequence - earlier.sequence)) < 0.9
 
 
-def test_pictures_that_the_machine_had_no_time_for_are_holes_in_the_sequence(tmp_path: Path) -> None:
+def test_pictures_that_the_machine_had_no_time_for_are_holes_in_the_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_MOST_LATE_US", 200_000)
     listener = Listener()
 
     def slow(packet: Packet) -> None:
         listener.on_packet(packet)
-        if packet.sequence == 5:
+        if len(listener.pictures) == 6:
             time.sleep(1)
 
     camera = FileCamera(film(tmp_path / "film.mp4"), settings())

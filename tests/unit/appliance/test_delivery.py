@@ -63,9 +63,11 @@ class Script:
         self.gate = threading.Event()
         self.gate.set()
         self.runs = 0
+        self.is_stopping = threading.Event()
 
     def run(self, report: Callable[[Step], None], is_stopping: threading.Event) -> None:
         self.runs += 1
+        self.is_stopping = is_stopping
         for step in self.steps:
             report(step)
         assert self.gate.wait(PATIENCE)
@@ -182,6 +184,7 @@ def test_what_is_broken_off_says_nothing_more(tmp_path: Path) -> None:
     until(lambda: "receipt" in bench.events())
     stopping = threading.Thread(target=bench.delivery.stop)
     stopping.start()
+    until(script.is_stopping.is_set)
     script.gate.set()
     stopping.join(PATIENCE)
     assert bench.news == []

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from appliance.camera import CameraError, Packet
+from appliance.cameras import file
 from appliance.cameras.file import FileCamera
 from appliance.cameras.hearing import Hearing
 from appliance.cameras.microphone import Microphone
@@ -17,6 +18,12 @@ from appliance.cameras.with_microphone import CameraWithMicrophone
 from evidence.policy import decode
 from tests.cameras import PACED_TONE, Listener, film, settings
 from tests.pki import policy_toml
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the camera's thread has to wait, no picture is lost by it."""
+    monkeypatch.setattr(file, "_MOST_LATE_US", 30_000_000)
 
 
 class Stage:

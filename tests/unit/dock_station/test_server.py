@@ -149,13 +149,12 @@ def test_headers_that_trickle_in_byte_by_byte_do_not_start_the_time_anew(
 def test_a_body_that_stops_coming_is_given_up_and_what_came_is_kept(
     dock: RunningDock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(http, "SILENCE_SECONDS", 2.0)
     camera, unit = dock.unit("unit-2")
     clip = camera.clip()
     location = unit.begin(clip)
     with unit.raw() as line:
-        line.sendall(patch_head(location, len(clip.sealed)))
-        line.sendall(clip.sealed[:100_000])
+        line.sendall(patch_head(location, len(clip.sealed)) + clip.sealed[:100_000])
         until(lambda: dock.uploads()[0].offset_bytes == 100_000)
         assert status_of(line.recv(65_536)) == 400
     assert unit.append(location, 100_000, clip.sealed[100_000:]).status == 204

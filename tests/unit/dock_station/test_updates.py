@@ -30,7 +30,7 @@ from evidence.docking import (
 from evidence.release import Release
 from evidence.strict import read_json
 from tests.bundles import DEBIAN, NEWER, RELEASE
-from tests.dock import Answer, RunningDock, Visitor, running_dock, until
+from tests.dock import PATIENCE, Answer, RunningDock, Visitor, running_dock, until
 from tests.unit.dock_station.test_reception import greet, greeting
 
 SIZE = 1_000_003
@@ -154,7 +154,7 @@ def test_a_cable_that_is_pulled_in_the_middle_frees_the_place(
 def test_however_many_units_fetch_clips_come_in_all_the_while(dock: RunningDock) -> None:
     large = publish(dock, os.urandom(64 << 20))
     request = f"GET {BUNDLE_PATH.format(sha256=large.sha256)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    pulled, waiting = threading.Event(), threading.Barrier(MOST_AT_ONCE + 1)
+    pulled, waiting = threading.Event(), threading.Barrier(MOST_AT_ONCE + 1, timeout=PATIENCE)
 
     def fetch_and_stall(unit: Visitor) -> None:
         with unit.raw() as line:
