@@ -26,7 +26,7 @@ _LAYOUTS = (
 )
 # One group of pictures that is being filled, and the pictures that the encoder still has.
 SLACK_SECONDS = 1.5
-_LOOKS = 10
+_LOOKS = 5
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,8 @@ def test_in_standby_no_frame_is_older_than_the_policy_allows(pi: VirtualPi) -> N
 
 
 def test_after_a_clip_no_frame_of_it_is_left_and_nothing_of_it_is_in_the_clear(pi: VirtualPi) -> None:
-    begun = pi.count("recording_started")
     pi.touch("tap 0.08")
-    pi.wait_for("recording_started", count=begun + 1)
+    pi.wait_for("recording_started")
     time.sleep(12)
     clip_id = pi.end_clip()["clip_id"]
     time.sleep(PRE_RECORD_SECONDS + 2)
@@ -107,8 +106,6 @@ def _check_ages(pi: VirtualPi, when: str) -> None:
         _hold_against_the_policy(moment, len(memory), encoded, raw, when)
         if len(encoded) >= PRE_RECORD_SECONDS - 1:
             break
-        pi.wait_for_state("standby")  # a camera that was stopped for a look may have been begun anew
-        time.sleep(PRE_RECORD_SECONDS + 2)
     assert len(encoded) >= PRE_RECORD_SECONDS - 1, "the ring's own pictures were not found, so others would not be"
     assert raw, "the encoder's own pictures were not found, so others would not be"
 

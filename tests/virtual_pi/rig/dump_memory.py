@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-_REST_SECONDS = 6  # to start this program has kept the processor from the camera: until the ring is full again
 _PIECE = 64 << 10
 _UNTOUCHED = bytes(_PIECE)
 _GAP = bytes(64)  # so that nothing is found across two places that are not neighbours
@@ -40,7 +39,6 @@ def dump(pid: int, disk: Path) -> None:
 def main() -> None:
     """Stop the process, so that nothing changes meanwhile; print the monotonic moment; dump; let it go on."""
     pid = int(sys.argv[1])
-    time.sleep(_REST_SECONDS)
     os.kill(pid, signal.SIGSTOP)
     try:
         print(time.monotonic())
