@@ -82,9 +82,8 @@ def greet(installation: Installation, gauge: Gauge, dock: DockClient, authority:
         raise DockAnswerError("it came without a certificate")
     welcome = read_welcome(document, authority, installation.settings.unit_id, dock.certificate)
     if welcome.time_is_trusted:
-        with suppress(
-            OSError
-        ):  # a full storage is emptied by what comes next, and the next docking tells the time again
+        # A full storage is emptied by what comes next, and the next docking tells the time again.
+        with suppress(OSError):
             clock.learn(welcome.time, uncertainty_seconds=clock.monotonic() - asked)
     return welcome
 
