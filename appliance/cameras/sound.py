@@ -20,6 +20,10 @@ _BITS_PER_SECOND_PER_CHANNEL = {"aac": 64_000, "opus": 40_000}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 # Sound that is 45 ms early is noticed (ITU-R BT.1359-1); what a device's clock drifts is put right before that.
 _TOLERATED_DRIFT_US = 40_000
+# A busy machine stamps a piece of sound late now and then. What the stamps say on average over this time is believed,
+# and a smaller error is left as it is.
+_BELIEVED_AFTER_US = 2_000_000
+_TOLERATED_OFFSET_US = 10_000
 # A shorter silence is a device's clock or a busy machine, and nobody misses anything in it.
 NAMED_SILENCE_US = 1_000_000
 # A longer hole, as of a machine that slept, is left as one: silence for it would take the memory that the ring needs.
@@ -32,8 +36,9 @@ class SoundEncoder:
     """Encodes frames of sound, in the order of their time, without a hole.
 
     Players do not agree on what a hole in the sound's time stamps means, so there is none: where sound is missing there
-    is silence, and where a device's clock runs fast a frame is left out. The sound thus stays within 40 ms of the
-    pictures for as long as a clip may be. Silence of a second and more is said to be that in its packets.
+    is silence, and where a device's clock runs fast a little is left out. The sound thus stays within 40 ms of the
+    pictures for as long as a clip may be, and within 10 ms where the device's stamps agree for some seconds. Silence of
+    a second and more is said to be that in its packets.
     """
 
     def __init__(self, codec: SoundCodec, *, channels: Literal[1, 2]) -> None:
@@ -48,6 +53,7 @@ class SoundEncoder:
         self._resampler: tuple[_Kind, AudioResampler] | None = None
         self._fifo = AudioFifo()
         self._start_us: int | None = None
+        self._offset_us = 0.0
         self._samples_in = 0
         self._samples_out = 0
         self._sequence = 0
@@ -63,8 +69,11 @@ class SoundEncoder:
             filled = self.silence(until_us=time_us)
         elif early_us > _TOLERATED_DRIFT_US:
             self._write(self._silence(early_us * SAMPLE_RATE // 1_000_000))
+            self._offset_us = 0.0
         for resampled in self._resampler_of(sound).resample(sound):
             self._write(resampled)
+        if early_us <= _TOLERATED_DRIFT_US:
+            self._put_right(early_us, weight=sound.samples * 1_000_000 / sound.sample_rate / _BELIEVED_AFTER_US)
         return filled + self._encode_whole_frames()
 
     def silence(self, *, until_us: int) -> list[Packet]:
@@ -90,6 +99,18 @@ class SoundEncoder:
             self._start_us += early_us
             return 0
         return early_us
+
+    def _put_right(self, early_us: int, *, weight: float) -> None:
+        """Add or leave out a moment of sound where it has been beside the pictures for long enough."""
+        self._offset_us += (early_us - self._offset_us) * min(weight, 1.0)
+        if abs(self._offset_us) <= _TOLERATED_OFFSET_US:
+            return
+        samples = round(self._offset_us * SAMPLE_RATE / 1_000_000)
+        if samples > 0:
+            self._write(self._silence(samples))
+        elif (left_out := self._fifo.read(-samples, partial=True)) is not None:
+            self._samples_in -= left_out.samples
+        self._offset_us = 0.0
 
     def _write(self, sound: AudioFrame) -> None:
         # Without a time stamp of its own a frame follows the one before it.

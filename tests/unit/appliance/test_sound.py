@@ -58,6 +58,32 @@ def test_sound_has_the_time_at_which_it_was_captured(codec: SoundCodec) -> None:
     assert begin_us == pytest.approx(START_US + loud * PIECE_US, abs=8_000)
 
 
+@pytest.mark.parametrize("error_us", [35_000, -35_000])
+def test_a_first_stamp_that_was_wrong_is_put_right_by_the_others(error_us: int) -> None:
+    encoder = SoundEncoder("aac", channels=1)
+    loud, packets = 500, []
+    for number in range(540):
+        sound = tone_frame(48_000, first=number * 1024)
+        if number < loud:
+            for plane in sound.planes:
+                plane.update(bytes(plane.buffer_size))
+        time_us = START_US + number * PIECE_US + (0 if number else error_us)
+        packets += encoder.encode(sound, time_us=time_us)
+    assert are_seamless(packets)
+    samples = np.abs(decoded_sound(encoder.track, packets))
+    begin_us = packets[0].time_us + int(np.argmax(samples > 0.1)) * 1_000_000 / 48_000
+    assert begin_us == pytest.approx(START_US + loud * PIECE_US, abs=15_000)
+
+
+def test_stamps_that_are_late_now_and_then_change_nothing() -> None:
+    encoder = SoundEncoder("aac", channels=1)
+    times_us = [START_US + number * PIECE_US + (30_000 if number % 10 == 5 else 0) for number in range(1000)]
+    packets = encoded(encoder, times_us)
+    assert sum(packet.duration_us for packet in packets) == pytest.approx(1000 * PIECE_US, abs=3 * PIECE_US)
+    loud = np.abs(decoded_sound(encoder.track, packets)) > 0.1
+    assert all(loud[begin : begin + 512].any() for begin in range(1024, len(loud) - 1024, 512))
+
+
 def test_sound_of_another_rate_keeps_its_pitch_and_its_time() -> None:
     encoder = SoundEncoder("aac", channels=1)
     piece_us = 1024 * 1_000_000 / 44_100
