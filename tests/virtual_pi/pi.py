@@ -12,7 +12,7 @@ from tests.virtual_pi.cards import enable, mask, write_code_disk
 from tests.virtual_pi.initrd import write_initrd
 from tests.virtual_pi.machine import Drive, Machine, kernel_of
 from tests.virtual_pi.root import HERE, PROJECT, Root
-from tests.virtual_pi.talking import until
+from tests.virtual_pi.talking import NoAnswerError, until
 from tests.virtual_pi.town import PAGES_PORT, SMALL_PANEL, Town
 
 UNIT_SERVICES = ("mirrorcam-gadget.service", "mirrorcam-cable.service", "mirrorcam-unit.service")
@@ -150,8 +150,11 @@ class VirtualPi:
         return told[-1] if told else ""
 
     def wait_for_state(self, state: str, *, seconds: float = 240.0) -> None:
-        """Wait until the unit is in this state."""
-        until(lambda: self.state() == state, seconds=seconds, what=f"the unit to be in '{state}'", pause=0.3)
+        """Wait until the unit is in this state; where it never is, what it said last is told."""
+        try:
+            until(lambda: self.state() == state, seconds=seconds, what=f"the unit to be in '{state}'", pause=0.3)
+        except NoAnswerError as error:
+            raise NoAnswerError(f"{error} It said: {self.said('mirrorcam-unit')[-12:]}") from error
 
     def clock(self) -> float:
         """Return the machine's monotonic time, in seconds."""
