@@ -24,7 +24,7 @@ from tests.virtual_pi.figures import record
 from tests.virtual_pi.pi import VirtualPi
 from tests.virtual_pi.root import Root
 from tests.virtual_pi.talking import until
-from tests.virtual_pi.town import CAMERA, Town
+from tests.virtual_pi.town import SMALL_PANEL, Town, camera_settings
 
 UNIT = "unit-01"
 AUTHORITY = "/run/town"
@@ -46,7 +46,7 @@ def office(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Office:
         board = ("--screen", "320x240", "--microphone", MICROPHONE)
         options = ("--authority", "town", "--device", str(device), "--confirm", device.name, *board)
         office.call("mirrorcam-provision", "card", "write", str(built.image), *options)
-    add_to_the_board(card, CAMERA)
+    add_to_the_board(card, camera_settings(SMALL_PANEL))
     return office
 
 

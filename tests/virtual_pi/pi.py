@@ -25,6 +25,7 @@ _NOT_NEEDED = (
     *("systemd-update-utmp.service", "systemd-user-sessions.service", "dbus.service", "dbus.socket"),
 )
 _STATES = {"standby", "live", "recording_started", "fault", "docked"}
+_HOLDS = 5
 _SPOOL = "/var/lib/mirrorcam/unit/data"
 _SOCKET = "/sys/bus/usb/devices/usb1/1-0:1.0/usb1-port1/disable"
 
@@ -175,12 +176,18 @@ class VirtualPi:
         return [float(moment) for moment in answers[0].partition(": ")[2].split()]
 
     def end_clip(self) -> dict[str, Any]:
-        """Hold a finger on the panel, as a wearer does, until the clip is closed; return the line that says so."""
-        ended = self.count("recording_ended")
-        self.touch("down")
-        stated = self.wait_for("recording_ended", count=ended + 1)
-        self.touch("up")
-        return stated
+        """Hold a finger on the panel, as a wearer does, until the clip is closed; return the line that says so.
+
+        Where the camera of a busy machine was given up meanwhile, the unit goes on in another clip, and that is ended.
+        """
+        for _ in range(_HOLDS):
+            ended = self.count("recording_ended")
+            self.touch("down")
+            stated = self.wait_for("recording_ended", count=ended + 1)
+            self.touch("up")
+            if stated["ended_by"] != "camera-failed":
+                return stated
+        raise NoAnswerError(f"The camera was given up {_HOLDS} times: this machine is too busy.")
 
     def _touched(self) -> list[str]:
         return self.machine.run("cat /run/rig/touched").splitlines()

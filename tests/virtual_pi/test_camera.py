@@ -172,7 +172,7 @@ def test_the_clip_begins_as_long_before_the_touch_as_the_policy_says(bench: Benc
 
 
 def longest_gop(log: list[Sensed], touched: float) -> float:
-    """Return how long a GOP took at most before the touch: a second, and longer where the emulated processor lost pictures."""
+    """Return how long a GOP took at most before the touch: a second, and longer where pictures were lost."""
     moments = [line.moment_us / 1e6 for line in log if line.what == "picture" and line.moment_us / 1e6 <= touched]
     return max(later - earlier for earlier, later in zip(moments, moments[RATE:], strict=False))
 

@@ -23,9 +23,16 @@ DISK_MEBIBYTES = 192
 
 # What the emulated processor keeps up with.
 CAMERA_SIZE = (320, 240)
-CAMERA = "video_width = 320\nvideo_height = 240\nframes_per_second = 10\nvideo_bits_per_second = 1_500_000\n"
 PANEL = (800, 480)
 SMALL_PANEL = (320, 240)  # for what is not about the screen: an emulated processor draws it in a fifth of the time
+_RATES = {PANEL: 5, SMALL_PANEL: 10}  # pictures in a second, by what each costs to draw
+
+
+def camera_settings(screen: tuple[int, int]) -> str:
+    """Return what a unit with such a screen is told of its camera."""
+    width, height = CAMERA_SIZE
+    rate = f"frames_per_second = {_RATES[screen]}\nvideo_bits_per_second = 1_500_000\n"
+    return f"video_width = {width}\nvideo_height = {height}\n{rate}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Town:
         folder.data.mkdir(parents=True)
         dock_url = f"https://[{DOCK_ADDRESS}]:{BAYS_PORT}"
         folder.settings_file.write_text(
-            f'unit_id = "{UNIT_ID}"\ndock_url = "{dock_url}"\nstorage_reserve_minutes = 1\n{CAMERA}'
+            f'unit_id = "{UNIT_ID}"\ndock_url = "{dock_url}"\nstorage_reserve_minutes = 1\n{camera_settings(screen)}'
             f"screen_width = {screen[0]}\nscreen_height = {screen[1]}\n"
         )
         self.pki.unit(UNIT_ID).write(folder.key_file, folder.certificate_file)
