@@ -242,8 +242,8 @@ def test_sound_is_in_step_with_the_picture(bench: Bench) -> None:
         unit.wait_for("standby")
         unit.say("touch")
         unit.wait_for("first_durable")
-        command = "PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/python3 -m mirrorcam_rig.beeps 8"
-        heard = [json.loads(line)["beep"] for line in bench.machine.run(command, seconds=180).splitlines()]
+        command = "PYTHONPATH=/opt/mirrorcam/rig /opt/mirrorcam/bin/python3 -m mirrorcam_rig.beeps 12"
+        heard = [json.loads(line)["beep"] for line in bench.machine.run(command, seconds=240).splitlines()]
         unit.say("hold 2.2")
         clip = bench.enrolled.clip(unit, unit.wait_for("recording_ended"))
     pictures = clip.pictures()

@@ -20,6 +20,7 @@ from appliance.settings import UnitSettings
 from .switches import FOLDER
 
 _PATIENCE = 60.0
+_RELEASE_SECONDS = 10.0
 
 
 class Heard:
@@ -53,15 +54,34 @@ def restarts(camera: Picamera2Camera) -> None:
         heard.wait_for(lambda heard=heard: len(heard.packets) >= 5)  # type: ignore[misc]
         camera.stop()
         count = len(heard.packets)
-        gc.collect()  # picamera2's objects know each other: what only waits for the collector is no leak
+        wait_for_release()
         say(
             threads=sorted(thread.name for thread in threading.enumerate()),
             tasks=sorted((task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()),
-            descriptors=sorted(str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()),
+            descriptors=descriptors(),
             failures=heard.failures,
             numbers=[packet.sequence for packet in heard.packets],
             after_stop=len(heard.packets) - count,
         )
+
+
+def wait_for_release() -> None:
+    """Return when the camera's buffers are gone, or when they have not gone for long.
+
+    picamera2's objects know each other, and a busy processor gives a camera back later than its stop waits for it: what
+    only waits for the collector, or for that, is no leak.
+    """
+    deadline = time.monotonic() + _RELEASE_SECONDS
+    while time.monotonic() < deadline:
+        gc.collect()
+        if not any("dmabuf" in name for name in descriptors()):
+            return
+        time.sleep(0.2)
+
+
+def descriptors() -> list[str]:
+    """Return what the process has open."""
+    return sorted(str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
 
 
 def silence(camera: Picamera2Camera) -> None:
