@@ -69,6 +69,8 @@ def switch_on(installation: Installation, offload: Offload, wishes: Wishes, jour
         recovered = installation.recover()
         for each in recovered:
             journal.recovered(each)
+        if installation.spool.damage:
+            journal.fault("storage_failed", installation.spool.damage)
         inbox = Inbox()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: inbox.put(Input.QUIT))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.writing.clip_files import ClipFiles, read_manifest
+from appliance.writing.clip_files import ClipFiles, grown_bytes, read_manifest
 
 KEPT = "what was recorded is kept: have IT look at this unit."
 
@@ -38,6 +38,25 @@ class Recovered:
     remains: Remains
     what: str
     broken_off: BrokenOff | None = None
+
+
+def look_at(files: ClipFiles) -> Recovered:
+    """Return what is left of a clip that has a draft; nothing is changed."""
+    try:
+        is_closing = files.manifest.exists()
+        is_empty = not is_closing and not grown_bytes(files)
+    except OSError as error:
+        return Recovered(files.clip_id, Remains.DAMAGED, not_given_back(error))
+    if is_empty:
+        what = "Power was lost before anything of it was recorded."
+        return Recovered(files.clip_id, Remains.NOTHING, what, broken_off(files))
+    stated = read_manifest(files.manifest if is_closing else files.draft)
+    if stated is None:
+        return Recovered(files.clip_id, Remains.DAMAGED, f"What is known of it is damaged; {KEPT}")
+    if is_closing or stated.complete:
+        return Recovered(files.clip_id, Remains.WHOLE, "Only its closing was left to do.")
+    what = "Its end is missing; everything before it is kept."
+    return Recovered(files.clip_id, Remains.CUT, what, broken_off(files))
 
 
 def broken_off(files: ClipFiles) -> BrokenOff | None:

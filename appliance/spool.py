@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.left_clips import LeftClip, Unclosed, left_clips, unclosed_clips
-from appliance.recovered import KEPT, Recovered, Remains, broken_off, not_given_back
+from appliance.recovered import KEPT, Recovered, Remains, look_at, not_given_back
 from appliance.spool_notes import SpoolNotes
 from appliance.writing.clip_files import (
     DRAFT_SUFFIX,
@@ -97,9 +97,9 @@ class Spool:
     2. The clip grows. A power cut leaves any length of it from the last `sync` on; recovery changes no byte of it, and
        states the rest in a manifest with `complete` false.
     3. Closing: the `.part` is synced; the clip gets its place in the chain; `<id>.json` is written, and is final from
-       then on; `<id>.json.sig` is written; the `.part` is renamed to `<id>.mp4.age`; spool.json takes over the chain's
-       newest link; the draft is removed. Clips are closed in the order in which they were opened, so no place is given
-       twice; a clip with a draft is never shown as waiting.
+       then on; `<id>.json.sig` is written; the `.part` is renamed to `<id>.mp4.age`; spool.json and its twin take over
+       the chain's newest link; the draft is removed. Clips are closed in the order in which they were opened, so no
+       place is given twice; a clip with a draft is never shown as waiting.
     4. A receipt that speaks of just this clip: the dock's custody head goes into spool.json, the receipt into
        `<id>.receipt`; then the three files are removed, then the receipt. Where there is no room for that, the file of
        the signature is renamed to `<id>.receipt`, and the head goes into spool.json last.
@@ -157,6 +157,11 @@ class Spool:
     def seen_heads(self) -> tuple[SeenHead, ...]:
         """Return the newest custody head seen from each dock."""
         return self._notes.heads
+
+    @property
+    def damage(self) -> str | None:
+        """What was wrong, at the start, with one of the two notes of the chain; None where both were whole."""
+        return str(self._notes.damage) if self._notes.damage else None
 
     def refusals(self) -> dict[str, str]:
         """Return the dock's reason for each waiting clip that it refused, by clip id."""
@@ -278,7 +283,7 @@ class Spool:
             found = [self._finish_removal(files) for files in clips_with(self._folder, RECEIPT_SUFFIX)]
             for files in clips_with(self._folder, UNREADABLE_SUFFIX):
                 found.append(Recovered(files.clip_id, Remains.DAMAGED, f"The storage does not give it back; {KEPT}"))
-            found += [self._found(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
+            found += [look_at(files) for files in clips_with(self._folder, DRAFT_SUFFIX)]
             with suppress(OSError):  # `close_next` comes to it again
                 for files in clips_with(self._folder, GROWING_SUFFIX) + clips_with(self._folder, DRAFT_SUFFIX):
                     if not files.manifest.exists() and not grown_bytes(files):
@@ -381,23 +386,6 @@ class Spool:
             sequence=newest.sequence + 1 if newest else 1,
             previous_manifest_sha256=newest.manifest_sha256 if newest else None,
         )
-
-    def _found(self, files: ClipFiles) -> Recovered:
-        try:
-            is_closing = files.manifest.exists()
-            is_empty = not is_closing and not grown_bytes(files)
-        except OSError as error:
-            return Recovered(files.clip_id, Remains.DAMAGED, not_given_back(error))
-        if is_empty:
-            what = "Power was lost before anything of it was recorded."
-            return Recovered(files.clip_id, Remains.NOTHING, what, broken_off(files))
-        stated = read_manifest(files.manifest if is_closing else files.draft)
-        if stated is None:
-            return Recovered(files.clip_id, Remains.DAMAGED, f"What is known of it is damaged; {KEPT}")
-        if is_closing or stated.complete:
-            return Recovered(files.clip_id, Remains.WHOLE, "Only its closing was left to do.")
-        what = "Its end is missing; everything before it is kept."
-        return Recovered(files.clip_id, Remains.CUT, what, broken_off(files))
 
     def _close_known(self) -> None:
         """Close those that are left, up to the first that must be read back; raises OSError."""

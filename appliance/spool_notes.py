@@ -1,4 +1,4 @@
-"""The file spool.json: what of the clips must outlive them, the end of their chain above all."""
+"""The file spool.json and its twin: what of the clips must outlive them, the end of their chain above all."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from evidence.errors import EnvironmentalError
 from evidence.receipt import Receipt
 from evidence.strict import SchemaError, read_json, write_json
 
-_NAME = "spool.json"
+_NAME, _TWIN = "spool.json", "spool.twin.json"
 
 
 class SpoolDamagedError(EnvironmentalError):
@@ -37,20 +37,24 @@ def continue_chain(folder: Path, newest: Link) -> None:
     Where a spool was at work already nothing is changed: its own chain is at least as long. Raises OSError.
     """
     notes_file = folder / _NAME
-    if not notes_file.exists():
+    if not (notes_file.exists() or (folder / _TWIN).exists()):
         write_durably(notes_file, write_json(_Noted(newest=newest)))
 
 
 class SpoolNotes:
     """The newest link of the chain, the newest custody head of each dock, and why docks refused clips.
 
-    What a method has noted is durable when it returns; where it raises OSError, nothing is noted.
+    What a method has noted is durable when it returns; where it raises OSError, nothing is noted. All is written twice,
+    for one sector that cannot be read must not keep a unit from recording: the twin counts where the other is damaged
+    or gone. It is written first, so that it is never behind. `damage` is what was found of that when it was read.
     """
 
     def __init__(self, folder: Path, disk: Disk) -> None:
-        """Read the notes in `folder`; raises SpoolDamagedError."""
+        """Read the notes in `folder`; raises SpoolDamagedError where neither file can be read."""
         self._file = folder / _NAME
+        self._twin = folder / _TWIN
         self._disk = disk
+        self.damage: SpoolDamagedError | None = None
         self._noted = self._read()
 
     @property
@@ -82,19 +86,31 @@ class SpoolNotes:
         self._write(refusals={**self._noted.refusals, clip_id: reason})
 
     def _read(self) -> _Noted:
-        try:
-            return read_json(self._file.read_bytes(), _Noted, "file spool.json")
-        except FileNotFoundError:
-            return _Noted()
-        except SchemaError as error:
-            raise SpoolDamagedError(self._file, error.reason) from error
-        except OSError as error:
-            raise SpoolDamagedError(self._file, error.strerror or str(error)) from error
+        found = [_read_one(file) for file in (self._file, self._twin)]
+        damages = [each for each in found if isinstance(each, SpoolDamagedError)]
+        noted = [each for each in found if isinstance(each, _Noted)]
+        if damages and not noted:
+            raise damages[0]
+        self.damage = damages[0] if damages else None
+        return noted[0] if noted else _Noted()
 
     def _write(self, **changes: object) -> None:
         noted = msgspec.structs.replace(self._noted, **changes)
-        self._disk.write_durably(self._file, write_json(noted))
+        for file in (self._twin, self._file):
+            self._disk.write_durably(file, write_json(noted))
         self._noted = noted
+
+
+def _read_one(file: Path) -> _Noted | SpoolDamagedError | None:
+    """Return what is noted there, None where there is no such file, or how it is damaged."""
+    try:
+        return read_json(file.read_bytes(), _Noted, f"file {file.name}")
+    except FileNotFoundError:
+        return None
+    except SchemaError as error:
+        return SpoolDamagedError(file, error.reason)
+    except OSError as error:
+        return SpoolDamagedError(file, error.strerror or str(error))
 
 
 def _newest_heads(seen: tuple[SeenHead, ...], receipt: Receipt) -> tuple[SeenHead, ...]:

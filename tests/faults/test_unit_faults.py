@@ -63,8 +63,9 @@ class TestTheFolder:
         code, sentence = sentence_of(folder.path)
         assert (code, "'flash'" in sentence) == (5, True)
 
-    def test_with_a_damaged_note_of_the_spool(self, folder: UnitFolder) -> None:
-        (folder.data / "spool.json").write_text("{")
+    def test_with_a_damaged_note_of_the_spool_and_a_damaged_twin(self, folder: UnitFolder) -> None:
+        for name in ("spool.json", "spool.twin.json"):
+            (folder.data / name).write_text("{")
         code, sentence = sentence_of(folder.path)
         assert (code, "spool.json is damaged" in sentence) == (5, True)
 
@@ -310,6 +311,22 @@ class TestTheProcess:
 
 
 class TestTheStorage:
+    def test_that_has_damaged_one_note_of_the_chain_is_told_and_the_chain_goes_on(self, folder: UnitFolder) -> None:
+        with running_unit(folder.path, "--headless") as unit:
+            unit.wait_for("standby")
+            first = unit.record()
+            unit.say("quit")
+            assert unit.end() == 0
+        (folder.data / "spool.json").write_bytes(bytes(512))
+        with running_unit(folder.path, "--headless") as unit:
+            fault = unit.wait_for("fault")
+            assert fault["kind"] == "storage_failed"
+            assert "spool.json is damaged" in fault["sentence"]
+            unit.wait_for("standby")
+            assert unit.record()["sequence"] == first["sequence"] + 1
+            unit.say("quit")
+            assert unit.end() == 0
+
     def test_that_vanishes_is_told_in_the_dark_and_a_touch_records_again_once_it_is_back(
         self, folder: UnitFolder
     ) -> None:

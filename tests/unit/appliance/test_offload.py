@@ -36,7 +36,7 @@ def test_every_clip_is_handed_over_and_leaves_the_unit_only_with_a_receipt(dock:
     steps = unit.offload()
     assert all(dock.is_stored(clip) for clip in clips)
     assert unit.waiting() == []
-    assert unit.files() == {"spool.json", "clock.json", "uploads.json"}
+    assert unit.files() == {"spool.json", "spool.twin.json", "clock.json", "uploads.json"}
     one = ["Uploaded", "Received", "Deleted"]
     assert steps.names == ["Greeted", *one, *one, *one]
     assert steps.deleted == [clip.clip_id for clip in clips]

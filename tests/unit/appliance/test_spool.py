@@ -42,7 +42,13 @@ def test_a_growing_clip_has_a_draft_that_tells_of_a_power_loss_and_is_not_shown_
 def test_a_closed_clip_is_three_files_and_states_what_it_holds(unit: Unit, spool: Spool) -> None:
     clip = spooled(spool, content=b"sealed" * 1000)
     clip_id = clip.clip_id
-    assert names(unit) == {f"{clip_id}.mp4.age", f"{clip_id}.json", f"{clip_id}.json.sig", "spool.json"}
+    assert names(unit) == {
+        f"{clip_id}.mp4.age",
+        f"{clip_id}.json",
+        f"{clip_id}.json.sig",
+        "spool.json",
+        "spool.twin.json",
+    }
     assert clip.sealed_file.read_bytes() == b"sealed" * 1000
     manifest = clip.manifest
     assert (manifest.complete, manifest.ended_by, manifest.ended_at) == (True, "wearer", ENDING.ended_at)
@@ -190,11 +196,28 @@ def test_a_damaged_manifest_is_told_of_and_its_clip_is_kept(unit: Unit, spool: S
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"schema": "mirrorcam/spool/9"}'])
-def test_a_damaged_note_of_the_chain_is_refused_with_a_sentence(unit: Unit, spool: Spool, content: bytes) -> None:
+def test_two_damaged_notes_of_the_chain_are_refused_with_a_sentence(unit: Unit, spool: Spool, content: bytes) -> None:
     spooled(spool)
-    (unit.folder / "data" / "spool.json").write_bytes(content)
+    for name in ("spool.json", "spool.twin.json"):
+        (unit.folder / "data" / name).write_bytes(content)
     with pytest.raises(SpoolDamagedError, match=r"spool\.json is damaged .* have IT look"):
         unit.spool()
+
+
+@pytest.mark.parametrize("damaged", ["spool.json", "spool.twin.json"])
+@pytest.mark.parametrize("content", [b"", b"{}", None])
+def test_the_chain_goes_on_by_one_note_where_the_other_is_damaged_or_gone(
+    unit: Unit, spool: Spool, damaged: str, content: bytes | None
+) -> None:
+    spooled(spool)
+    note = unit.folder / "data" / damaged
+    note.unlink() if content is None else note.write_bytes(content)
+    again = unit.spool()
+    again.recover()
+    spooled(again)
+    check_chain(unit, again.waiting())
+    assert [clip.sequence for clip in again.waiting()] == [1, 2]
+    assert note.read_bytes() == (unit.folder / "data" / "spool.json").read_bytes()
 
 
 def test_a_clip_is_closed_behind_one_that_is_still_to_be_read_back(unit: Unit, spool: Spool) -> None:

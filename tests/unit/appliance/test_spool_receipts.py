@@ -161,4 +161,4 @@ def test_a_crash_while_a_received_clip_is_removed_is_finished_at_the_next_start(
     assert again.waiting() == ()
     what = "The dock has it; removing it here was finished."
     assert again.recover() == (Recovered(clip.clip_id, Remains.HANDED_OVER, what),)
-    assert names(unit) == {"spool.json"}
+    assert names(unit) == {"spool.json", "spool.twin.json"}

@@ -60,7 +60,12 @@ def test_a_touch_becomes_a_clip_and_the_clip_is_handed_over(
     assert stored is not None
     assert stored.ciphertext_sha256 == ended["sha256"]
     assert played(dock.dock.vault.sealed_file(stored.vault_key).read_bytes()) == ended["frames_written"]
-    assert {path.name for path in folder.data.iterdir()} == {"spool.json", "clock.json", "uploads.json"}
+    assert {path.name for path in folder.data.iterdir()} == {
+        "spool.json",
+        "spool.twin.json",
+        "clock.json",
+        "uploads.json",
+    }
     unit.say("quit")
     assert unit.end() == 0
     assert unit.events[-1] == "stopped"
