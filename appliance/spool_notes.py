@@ -54,8 +54,7 @@ class SpoolNotes:
         self._file = folder / _NAME
         self._twin = folder / _TWIN
         self._disk = disk
-        self.damage: SpoolDamagedError | None = None
-        self._noted = self._read()
+        self._noted, self.damage = _read(self._file, self._twin)
 
     @property
     def newest(self) -> Link | None:
@@ -85,20 +84,21 @@ class SpoolNotes:
         """Note why a clip was refused."""
         self._write(refusals={**self._noted.refusals, clip_id: reason})
 
-    def _read(self) -> _Noted:
-        found = [_read_one(file) for file in (self._file, self._twin)]
-        damages = [each for each in found if isinstance(each, SpoolDamagedError)]
-        noted = [each for each in found if isinstance(each, _Noted)]
-        if damages and not noted:
-            raise damages[0]
-        self.damage = damages[0] if damages else None
-        return noted[0] if noted else _Noted()
-
     def _write(self, **changes: object) -> None:
         noted = msgspec.structs.replace(self._noted, **changes)
         for file in (self._twin, self._file):
             self._disk.write_durably(file, write_json(noted))
         self._noted = noted
+
+
+def _read(*files: Path) -> tuple[_Noted, SpoolDamagedError | None]:
+    """Return what the first whole file has noted, and how one is damaged; raises SpoolDamagedError where none is."""
+    found = [_read_one(file) for file in files]
+    noted = next((each for each in found if isinstance(each, _Noted)), None)
+    damage = next((each for each in found if isinstance(each, SpoolDamagedError)), None)
+    if damage and not noted:
+        raise damage
+    return noted or _Noted(), damage
 
 
 def _read_one(file: Path) -> _Noted | SpoolDamagedError | None:

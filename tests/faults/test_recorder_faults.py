@@ -134,7 +134,8 @@ def test_a_camera_without_parameter_sets_is_told_of_and_leaves_no_file(tmp_path:
     stage.recorder.end("wearer")
     assert stage.recorder.wait_closed(PATIENCE)
     assert stage.recorder.status().failure == SENTENCES["camera-failed"]
-    assert not [path for path in (tmp_path / "data").iterdir() if not path.name.startswith("spool.")]
+    notes = {"spool.json", "spool.twin.json"}
+    assert not [path for path in (tmp_path / "data").iterdir() if path.name not in notes]
     assert stage.recorder.shut_down(PATIENCE)
 
 
